@@ -1,0 +1,32 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup lab test notebooks weights lint clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/ready  ## build .venv from the pins, if something changed
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+lab: setup  ## open the course in JupyterLab
+	cd notebooks && ../$(BIN)/jupyter lab
+
+test: setup  ## run the tests, and every notebook cell by cell
+	$(BIN)/python -m pytest
+
+notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
+	$(BIN)/python tools/make_notebooks.py
+
+weights: setup  ## train the networks that come with the course (half an hour)
+	$(BIN)/python tools/make_weights.py
+
+lint: setup  ## check the style
+	$(BIN)/ruff check .
+
+clean:  ## remove .venv
+	rm -rf .venv

@@ -1,0 +1,31 @@
+"""Mean flows on the plane: everything the notebooks import.
+
+Conventions (Geng et al. 2025, arXiv 2505.13447): t = 0 is data, t = 1 is noise, z_t = (1 − t) x + t ε.
+Points have shape (n, 2), times (n, 1). Arguments come in the order (z, r, t) with r ≤ t, tangents in the
+order (v, 0, 1). Read the modules in this order: flow, data, exact, nets, training, metrics.
+"""
+
+from .data import DISTRIBUTIONS, Checkerboard, GaussianMixture
+from .exact import flow_map, mean_velocity
+from .exercises import check
+from .flow import (
+    euler,
+    flow_matching_loss,
+    improved_mean_flow_loss,
+    interpolate,
+    logit_normal,
+    mean_flow_loss,
+    sample,
+    sample_r_t,
+)
+from .metrics import noise_floor, sliced_w2
+from .nets import MeanVelocityMLP, VelocityMLP
+from .pretrained import METHODS, load_pretrained
+from .training import gaussian, train
+
+__all__ = [
+    "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check",
+    "euler", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
+    "load_pretrained", "logit_normal", "mean_flow_loss", "mean_velocity", "noise_floor", "sample", "sample_r_t",
+    "sliced_w2", "train",
+]

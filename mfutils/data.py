@@ -1,0 +1,154 @@
+"""The distributions, each with its exact marginal velocity.
+
+Points travel on z_t = (1 − t) x + t ε with data x and noise ε ~ N(0, I), so t = 0 is data and t = 1 is noise.
+The marginal velocity is v(z, t) = E[ε − x | z_t = z] (Lipman et al. 2023, arXiv 2210.02747, eq. 8, with time
+reversed). For the distributions here the expectation has a closed form: no network, no approximation.
+"""
+
+import math
+
+import torch
+
+from .checks import Choices, check_count, check_points, check_times
+
+
+class GaussianMixture:
+    """A mixture of round Gaussians: one blob, eight of them, or a hundred along a curve.
+
+    means: (k, 2).  sd: one number, or (k,).  Every component has the same weight.
+    """
+
+    def __init__(self, means, sd):
+        self.means = torch.as_tensor(means, dtype=torch.float64)
+        check_points("means", self.means)
+        self.sd = torch.as_tensor(sd, dtype=torch.float64).expand(len(self.means))
+        if not (self.sd > 0).all():
+            raise ValueError(f"sd must be positive; got {sd}. A mixture of points has no velocity at t = 0.")
+
+    def sample(self, n, generator=None):
+        """n independent points, (n, 2) float32."""
+        check_count("n", n)
+        k = torch.randint(len(self.means), (n,), generator=generator)
+        return self.means[k].float() + self.sd[k, None].float() * torch.randn(n, 2, generator=generator)
+
+    def velocity(self, z, t):
+        """Exact marginal velocity v(z, t): z (n, 2), t (n, 1) in (0, 1] → (n, 2), in z's dtype.
+
+        Each component alone would give an affine velocity; the mixture weighs them by the
+        probability that z came from it (the posterior, by softmax of log densities).
+        """
+        check_points("z", z)
+        check_times(len(z), after_zero=True, t=t)
+        means, sd, z64, s = self.means.to(z.device), self.sd.to(z.device), z.double(), t.double()
+        variance = ((1 - s) * sd) ** 2 + s**2  # (n, k), of z_t within each component
+        offset = z64[:, None] - (1 - s)[..., None] * means  # (n, k, 2)
+        posterior = torch.softmax(-offset.square().sum(-1) / (2 * variance) - variance.log(), dim=1)
+        slope = (s - (1 - s) * sd**2) / variance
+        v = slope[..., None] * offset - means  # E[ε − x | z_t = z, component]
+        return (posterior[..., None] * v).sum(dim=1).to(z.dtype)
+
+    def density(self, x):
+        """Probability density at x (n, 2) → (n,)."""
+        check_points("x", x)
+        square = (x.double()[:, None] - self.means).square().sum(-1)  # (n, k)
+        return (torch.exp(-square / (2 * self.sd**2)) / (2 * math.pi * self.sd**2)).mean(dim=1).to(x.dtype)
+
+
+class Checkerboard:
+    """Uniform on the 8 dark squares of a 4 × 4 board over [−2, 2]²."""
+
+    edges = torch.arange(-2.0, 3.0, dtype=torch.float64)  # of the 4 intervals on each axis
+    dark = torch.tensor([[(i + j) % 2 == 0 for j in range(4)] for i in range(4)])
+
+    def sample(self, n, generator=None):
+        """n independent points, (n, 2) float32."""
+        check_count("n", n)
+        corners = self.edges[self.dark.nonzero()].float()  # (8, 2), lower left
+        square = torch.randint(len(corners), (n,), generator=generator)
+        return corners[square] + torch.rand(n, 2, generator=generator)
+
+    def velocity(self, z, t):
+        """Exact marginal velocity v(z, t): z (n, 2), t (n, 1) in (0, 1] → (n, 2), in z's dtype.
+
+        If x lies in [a, b] on one axis, then ε = (z − (1 − t) x) / t is a standard normal cut to
+        [(z − (1 − t) b) / t, (z − (1 − t) a) / t]. Given the square the two axes are independent, so
+        E[ε | z] is a sum over 8 squares of what two tables of 4 intervals hold. Then, as
+        x = (z − t ε) / (1 − t), the velocity is v = E[ε − x | z] = (E[ε | z] − z) / (1 − t).
+        """
+        check_points("z", z)
+        check_times(len(z), after_zero=True, t=t)
+        edges, dark = self.edges.to(z.device), self.dark.to(z.device)
+        z64 = z.double()
+        s = torch.where(t > 1 - 1e-7, t.double() - 1e-7, t.double())  # at t = 1 the last line would be 0 / 0
+        bounds = (z64[..., None] - (1 - s[..., None]) * edges) / s[..., None]  # (n, 2, 5), falling
+        log_mass, eps = truncated_normal(bounds[..., 1:], bounds[..., :-1])  # (n, 2, 4) each
+        logits = log_mass[:, 0, :, None] + log_mass[:, 1, None, :]  # (n, 4, 4), of each square
+        posterior = torch.softmax(logits.masked_fill(~dark, -math.inf).flatten(1), dim=1).view(-1, 4, 4)
+        mean_eps = torch.stack([(posterior.sum(dim=2) * eps[:, 0]).sum(dim=1),
+                                (posterior.sum(dim=1) * eps[:, 1]).sum(dim=1)], dim=1)
+        return ((mean_eps - z64) / (1 - s)).to(z.dtype)
+
+    def density(self, x):
+        """Probability density at x (n, 2) → (n,): 1/8 on the dark squares, 0 elsewhere."""
+        check_points("x", x)
+        cell = torch.floor(x + 2).long()
+        inside = ((cell >= 0) & (cell <= 3)).all(dim=1)
+        cell = cell.clamp(0, 3)
+        return torch.where(inside & self.dark[cell[:, 0], cell[:, 1]], 1 / 8, 0.0).to(x.dtype)
+
+
+def truncated_normal(low, high):
+    """Log of the mass, and the mean, of a standard normal cut to [low, high] (float64, any shape).
+
+    Three formulas, since each loses its digits somewhere: a narrow slice is flat; around zero the
+    error function is exact; in a tail masses underflow, so divide the density at the nearer end out
+    (erfcx(x) = exp(x²) erfc(x)).
+    """
+    middle, width = (low + high) / 2, high - low
+    narrow = width < 1e-3
+    flat_log_mass = torch.log(width) - middle**2 / 2 - math.log(2 * math.pi) / 2
+    flat_mean = middle * (1 - width**2 / 12)
+
+    # Mirror so that the nearer end is `a`; then a < 0 < b means the slice holds zero.
+    a, b = torch.where(middle < 0, -high, low), torch.where(middle < 0, -low, high)
+    drop = torch.where(narrow, 1.0, (b - a) * (b + a) / 2)  # φ(b) = φ(a) exp(−drop)
+    holds_zero = a < 0
+    tail = a.clamp(min=0)
+    scaled_mass = torch.where(
+        holds_zero,
+        (torch.erf(b / math.sqrt(2)) - torch.erf(a / math.sqrt(2))) / 2 * math.sqrt(2 * math.pi),
+        math.sqrt(math.pi / 2) * (torch.special.erfcx(tail / math.sqrt(2))
+                                  - torch.special.erfcx(b.clamp(min=0) / math.sqrt(2)) * torch.exp(-drop)))
+    scaled_mass = torch.where(narrow, 1.0, scaled_mass)
+    log_scale = torch.where(holds_zero, 0.0, -(tail**2) / 2)
+    wide_log_mass = scaled_mass.log() + log_scale - math.log(2 * math.pi) / 2
+    near_density = torch.where(holds_zero, torch.exp(-(a**2) / 2), 1.0)
+    wide_mean = torch.where(middle < 0, -1.0, 1.0) * near_density * -torch.expm1(-drop) / scaled_mass
+    return torch.where(narrow, flat_log_mass, wide_log_mass), torch.where(narrow, flat_mean, wide_mean)
+
+
+def _along(curve, k):
+    """k points along a curve: `curve` maps (k,) numbers in [0, 1] to x and y."""
+    return torch.stack(curve(torch.linspace(0, 1, k, dtype=torch.float64)), dim=1)
+
+
+def _crescent(s):
+    angle = math.pi * (0.25 + 1.5 * s)
+    return 1.5 * torch.cos(angle) + 0.4, 1.5 * torch.sin(angle)
+
+
+def _spiral(s):
+    angle = 3.5 * math.pi * torch.sqrt(s)  # √: even spacing along an Archimedean spiral
+    return 2 * torch.sqrt(s) * torch.cos(angle), 2 * torch.sqrt(s) * torch.sin(angle)
+
+
+def _circle(s):
+    return 1.8 * torch.cos(2 * math.pi * s), 1.8 * torch.sin(2 * math.pi * s)
+
+
+DISTRIBUTIONS = Choices(
+    checkerboard=Checkerboard(),
+    crescent=GaussianMixture(_along(_crescent, 48), sd=0.05 + 0.17 * (math.pi * torch.linspace(0, 1, 48)).sin()),
+    spiral=GaussianMixture(_along(_spiral, 100), sd=0.08),
+    eight_gaussians=GaussianMixture(_along(_circle, 9)[:-1], sd=0.15),
+)

@@ -1,0 +1,103 @@
+"""The algorithm: the path, the times, the losses, the sampler. Nothing else is needed to train a mean flow.
+
+Losses are pure: data, noise and times come in as arguments, so that a number can be checked by hand.
+"""
+
+import torch
+
+from .checks import check_count, check_points, check_times
+
+
+def interpolate(x, eps, t):
+    """The straight path z_t = (1 − t) x + t ε and its conditional velocity v = ε − x.
+
+    x, eps: (n, 2).  t: (n, 1) in [0, 1].  Returns z, v, each (n, 2).
+    """
+    check_points("x", x)
+    check_points("eps", eps, n=len(x))
+    check_times(len(x), t=t)
+    return (1 - t) * x + t * eps, eps - x
+
+
+def logit_normal(*size, mean=-0.4, sd=1.0, generator=None):
+    """Times in (0, 1) whose logit is N(mean, sd²): the paper's sampler (Geng et al. 2025, Table 1d)."""
+    return torch.sigmoid(mean + sd * torch.randn(*size, generator=generator))
+
+
+def sample_r_t(n, p_equal=0.5, times=torch.rand, generator=None):
+    """Two times for each of n points: draw two, sort them into r ≤ t, set r = t in a share `p_equal`.
+
+    times: `torch.rand` (uniform) or `logit_normal`; called as times(n, 2, generator=…).
+    Returns r, t, each (n, 1). The rows with r = t come first.
+    """
+    check_count("n", n)
+    if not 0 <= p_equal <= 1:
+        raise ValueError(f"p_equal is the share of rows with r = t and must lie in [0, 1]; got {p_equal}.")
+    r, t = times(n, 2, generator=generator).sort(dim=1).values.split(1, dim=1)
+    equal = torch.arange(n)[:, None] < round(p_equal * n)
+    return torch.where(equal, t, r), t
+
+
+def flow_matching_loss(v_net, x, eps, t):
+    """|v_net(z_t, t) − (ε − x)|², averaged over the batch (Lipman et al. 2023, arXiv 2210.02747, eq. 9)."""
+    z, v = interpolate(x, eps, t)
+    return (v_net(z, t) - v).square().sum(dim=1).mean()
+
+
+def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
+    """|u_net(z_t, r, t) − sg(u_tgt)|² with u_tgt = v − (t − r) du/dt (Geng et al. 2025, Algorithm 1).
+
+    x, eps: (n, 2).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  p: power of the adaptive weight, see `weighted`.
+    """
+    z, v = interpolate(x, eps, t)
+    return _regress_on_target(u_net, z, r, t, v, tangent=v, p=p)
+
+
+def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
+    """`mean_flow_loss` with the network's own velocity u(z, t, t) as the tangent of z.
+
+    It has the conditional velocity's mean without its noise (Geng et al. 2025, arXiv 2512.02012).
+    """
+    z, v = interpolate(x, eps, t)
+    with torch.no_grad():
+        tangent = u_net(z, t, t)
+    return _regress_on_target(u_net, z, r, t, v, tangent=tangent, p=p)
+
+
+def _regress_on_target(u_net, z, r, t, v, tangent, p):
+    check_times(len(z), r=r, t=t)
+    tangents = (tangent, torch.zeros_like(r), torch.ones_like(t))
+    u, dudt = torch.func.jvp(u_net, (z, r, t), tangents)
+    u_tgt = v - (t - r) * dudt
+    return weighted((u - u_tgt.detach()).square().sum(dim=1), p).mean()
+
+
+def weighted(error, p, c=1e-3):
+    """Per-sample squared errors (n,), each divided by (itself + c)^p held fixed (Geng et al. 2025, eq. 22).
+
+    p = 0 is plain squared error. With p = 1 every sample pulls about equally hard, and the printed
+    loss is near 1 whatever the error: do not read it.
+    """
+    return error / (error.detach() + c) ** p
+
+
+def euler(v):
+    """Turn a velocity v(z, t) into a u(z, r, t) for `sample`: an Euler step is a mean-flow step with
+    the average velocity replaced by the velocity at the step's noisy end."""
+    return lambda z, r, t: v(z, t)
+
+
+@torch.no_grad()
+def sample(u, z_1, n_steps, return_path=False):
+    """From noise z_1 (n, 2) at t = 1 to data at t = 0 in n_steps equal steps z ← z − (t − r) u(z, r, t).
+
+    Returns z_0 (n, 2); with return_path, all states (n_steps + 1, n, 2) from z_1 to z_0.
+    """
+    check_points("z_1", z_1)
+    check_count("n_steps", n_steps)
+    path = [z_1]
+    for i in range(n_steps, 0, -1):
+        t = torch.full_like(z_1[:, :1], i / n_steps)
+        r = torch.full_like(z_1[:, :1], (i - 1) / n_steps)
+        path.append(path[-1] - (t - r) * u(path[-1], r, t))
+    return torch.stack(path) if return_path else path[-1]

@@ -1,0 +1,153 @@
+"""One visual language: data blue, noise grey, samples orange, always the same square of the plane.
+
+Every function returns a Figure; `show` puts it on the page with a text for those who cannot see it.
+Figures are made without pyplot, so nothing is drawn twice and nothing stays open.
+"""
+
+import io
+
+import torch
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+# Okabe and Ito's palette, told apart by colour-blind readers too.
+DATA, NOISE, SAMPLES, ACCENT, INK = "#0072B2", "#999999", "#D55E00", "#009E73", "#222222"
+LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
+DPI = 144  # twice as fine as displayed, for sharp screens
+
+
+def png(fig):
+    """The figure as PNG bytes."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def show(fig, alt):
+    """Display the figure with `alt`, its content in words, as alternative text."""
+    display({"image/png": png(fig), "text/plain": alt}, raw=True,
+            metadata={"image/png": {"alt": alt, "width": round(fig.get_figwidth() * DPI / 2)}})
+
+
+def plane(ax, title=""):
+    """Make `ax` a view of the plane: square, without ticks."""
+    ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal", xticks=[], yticks=[])
+    ax.set_title(title, fontsize=10)
+    ax.spines[:].set_color("#cccccc")
+    return ax
+
+
+def dots(ax, points, color=SAMPLES, size=1.4):
+    """Draw points (n, 2) as small dots; returns the artist."""
+    return ax.plot(*points.T.numpy(), ".", color=color, markersize=size, markeredgewidth=0, alpha=0.7)[0]
+
+
+def grid(n=48):
+    """The centres of n × n tiles of the plane, row by row: (n², 2)."""
+    ticks = (torch.arange(n) + 0.5) / n * 2 * LIMIT - LIMIT
+    y, x = torch.meshgrid(ticks, ticks, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=1)
+
+
+def planes(titles, columns=None, size=2.0):
+    """A figure of empty planes, one per title; returns it with the flat list of axes."""
+    columns = columns or len(titles)
+    rows = -(-len(titles) // columns)
+    fig = Figure(figsize=(columns * size, rows * (size + 0.25)), layout="constrained")
+    axes = fig.subplots(rows, columns, squeeze=False).flatten()
+    for ax, title in zip(axes, titles):
+        plane(ax, title)
+    return fig, axes
+
+
+def clouds(samples, target=None, columns=None, size=2.0, n=4000):
+    """Samples side by side: a dict from title to points; `target` comes last, in blue."""
+    panels = samples if target is None else {**samples, "target": target}
+    fig, axes = planes(list(panels), columns, size)
+    for ax, (title, points) in zip(axes, panels.items()):
+        dots(ax, points[:n], DATA if title == "target" else SAMPLES)
+    return fig
+
+
+def paths(bundles, size=3.2):
+    """Paths from noise (grey) to data (blue): a dict from title to states (steps + 1, n, 2), noise first."""
+    fig, axes = planes(list(bundles), size=size)
+    for ax, states in zip(axes, bundles.values()):
+        ax.plot(states[..., 0].numpy(), states[..., 1].numpy(), color=INK, linewidth=0.6, alpha=0.5)
+        dots(ax, states[0], NOISE, 7)
+        dots(ax, states[-1], DATA, 7)
+    return fig
+
+
+def heat(values, highest, label, size=2.6):
+    """Maps over the plane on one scale: a dict from title to values (n²,) on `grid(n)`."""
+    fig, axes = planes(list(values), size=size)
+    for ax, value in zip(axes, values.values()):
+        image = heat_map(ax, value, highest)
+    fig.colorbar(image, ax=list(axes), label=label, shrink=0.8, extend="max")
+    return fig
+
+
+def heat_map(ax, value, highest):
+    """One map over the plane of values (n²,) on `grid(n)`; returns the artist."""
+    side = round(len(value) ** 0.5)
+    return ax.imshow(value.view(side, side).numpy(), origin="lower", cmap="cividis", vmin=0, vmax=highest,
+                     extent=(-LIMIT, LIMIT, -LIMIT, LIMIT))
+
+
+def loss_curves(histories, floor=None, floor_label="", window=100):
+    """Training losses, averaged over `window` steps: a dict from label to losses (n_steps,)."""
+    fig = Figure(figsize=(7, 2.8), layout="constrained")
+    ax = fig.subplots()
+    for (label, history), color in zip(histories.items(), (SAMPLES, ACCENT, NOISE)):
+        smooth = history[: len(history) // window * window].view(-1, window).mean(dim=1)
+        ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=color, label=label)
+    if floor is not None:
+        ax.axhline(floor, color=DATA, linestyle="--", label=floor_label)
+    ax.set(xlabel="training step", ylabel="loss")
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
+def distance_by_steps(curves, floor=None, ax=None):
+    """Distance against number of steps, both logarithmic: a dict from label to {n_steps: distance}.
+
+    floor: the (mean, 95 % quantile) of the noise floor, drawn as a band.
+    """
+    fig = None if ax else Figure(figsize=(5.5, 3.4), layout="constrained")
+    ax = ax or fig.subplots()
+    for (label, curve), color, marker in zip(curves.items(), (DATA, SAMPLES, ACCENT, NOISE), "osD^"):
+        ax.plot(list(curve), list(curve.values()), color=color, marker=marker, markersize=4, label=label)
+    if floor is not None:
+        ax.axhspan(floor[0] ** 2 / floor[1], floor[1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
+    ax.set(xscale="log", yscale="log", xlabel="NFE", ylabel="sliced W2")
+    ax.xaxis.set_major_locator(FixedLocator(sorted({n for curve in curves.values() for n in curve})))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.spines[["top", "right"]].set_visible(False)
+    if fig:
+        ax.legend(frameon=False)
+    return fig
+
+
+def chord(ax, path, start, end):
+    """A particle's path (k, 2), noise first, and the chord between two of its states; returns an `update`."""
+    ax.plot(*path.T.numpy(), color=NOISE, linewidth=1.5)
+    stretch = ax.plot([], [], color=DATA, linewidth=2.5)[0]
+    line = ax.plot([], [], color=SAMPLES, linewidth=2)[0]
+    ends = ax.plot([], [], "o", color=INK, markersize=5)[0]
+    labels = [ax.annotate(text, (0, 0), xytext=(6, 6), textcoords="offset points", fontsize=11)
+              for text in ("$z_t$", "$z_r$")]
+
+    def update(start, end):
+        two = path[[start, end]]
+        stretch.set_data(*path[start : end + 1].T.numpy())
+        line.set_data(*two.T.numpy())
+        ends.set_data(*two.T.numpy())
+        for label, point in zip(labels, two):
+            label.xy = point.tolist()
+
+    update(start, end)
+    return update

@@ -1,0 +1,86 @@
+"""The flow map and the average velocity against closed forms, finer grids, and each other."""
+
+import pytest
+import torch
+
+from mfutils import GaussianMixture, flow_map, interpolate, mean_velocity, noise_floor, sample, sliced_w2
+
+
+@pytest.fixture
+def points(dist, generator):
+    """Points where training would put them, and two times: z, r, t in float64, times away from 0."""
+    n = 300
+    r, t = (0.02 + 0.98 * torch.rand(n, 2, generator=generator).double()).sort(dim=1).values.split(1, dim=1)
+    z, _ = interpolate(dist.sample(n, generator).double(), torch.randn(n, 2, generator=generator).double(), t)
+    return z, r, t
+
+
+def test_one_gaussian_moves_as_the_formula_says(generator):
+    mean, sd = torch.tensor([0.5, -1.0], dtype=torch.float64), 0.7
+    r, t = torch.rand(100, 2, generator=generator).double().sort(dim=1).values.split(1, dim=1)
+    z = torch.randn(100, 2, generator=generator).double()
+    spread_r, spread_t = (((1 - s) ** 2 * sd**2 + s**2).sqrt() for s in (r, t))
+    z_r = (1 - r) * mean + spread_r / spread_t * (z - (1 - t) * mean)
+    dist = GaussianMixture([mean.tolist()], sd)
+    torch.testing.assert_close(flow_map(dist, z, r, t), z_r, atol=2e-6, rtol=0)
+    torch.testing.assert_close(mean_velocity(dist, z, r, t), (z - z_r) / (t - r), atol=2e-6, rtol=1e-5)
+
+
+def test_25_steps_on_the_board_are_as_good_as_100(board, generator):
+    z, r, t = torch.randn(5000, 2, generator=generator), torch.zeros(5000, 1), torch.ones(5000, 1)
+    error = flow_map(board, z, r, t) - flow_map(board, z, r, t, n_steps=100)
+    assert error.square().sum(dim=1).mean().sqrt() < 1e-4
+
+
+def test_the_identity_holds(dist, points):
+    z, r, t = points
+    v = dist.velocity(z, t)
+    u, dudt = torch.func.jvp(lambda z, r, t: mean_velocity(dist, z, r, t, n_steps=100), points,
+                             (v, torch.zeros_like(r), torch.ones_like(t)))
+    assert (u - (v - (t - r) * dudt)).abs().max() < 1e-5
+
+
+def test_the_mean_velocity_is_the_mean_of_the_velocity(dist, points):
+    # Simpson's rule along the path, over 200 intervals.
+    z, r, t = (part[:20] for part in points)
+    total = torch.zeros_like(z)
+    for k in range(201):
+        s = t + (r - t) * k / 200
+        here = flow_map(dist, z, s, t, n_steps=50)
+        total += (1 if k in (0, 200) else 4 if k % 2 else 2) * dist.velocity(here, s)
+    torch.testing.assert_close(total / 600, mean_velocity(dist, z, r, t, n_steps=50), atol=2e-3, rtol=1e-3)
+
+
+def test_u_becomes_v_as_r_approaches_t(dist, points):
+    z, _, t = points
+    v = dist.velocity(z, t)
+    torch.testing.assert_close(mean_velocity(dist, z, t, t), v)
+    gaps = [(mean_velocity(dist, z, t * (1 - h), t) - v).square().mean().sqrt() for h in (1e-2, 1e-3, 1e-4)]
+    assert gaps[0] > 5 * gaps[1] > 25 * gaps[2]
+
+
+def test_two_maps_in_a_row_are_one(dist, points):
+    z, r, t = points
+    middle = (r + t) / 2
+    twice = flow_map(dist, flow_map(dist, z, middle, t, 50), r, middle, 50)
+    torch.testing.assert_close(twice, flow_map(dist, z, r, t, 50), atol=1e-3, rtol=0)
+
+
+def test_with_the_exact_u_the_number_of_steps_does_not_matter(dist, generator):
+    def u(z, r, t):
+        return mean_velocity(dist, z, r, t, n_steps=100)
+
+    z_1 = torch.randn(500, 2, generator=generator).double()
+    one = sample(u, z_1, 1)
+    for n_steps in (2, 7):
+        error = (sample(u, z_1, n_steps) - one).square().sum(dim=1)
+        assert error.mean().sqrt() < 2e-3
+        assert error.median().sqrt() < 1e-5
+
+
+def test_the_flow_map_turns_noise_into_data(dist, generator):
+    n = 5000
+    ones = torch.ones(n, 1)
+    x = flow_map(dist, torch.randn(n, 2, generator=generator), 0 * ones, ones)
+    mean, _ = noise_floor(sliced_w2, dist, n)
+    assert sliced_w2(x, dist.sample(n, generator)) < 2 * mean

@@ -1,0 +1,157 @@
+"""Paths, times, losses and sampler against second computations."""
+
+import pytest
+import torch
+
+from mfutils import (
+    DISTRIBUTIONS,
+    MeanVelocityMLP,
+    VelocityMLP,
+    euler,
+    flow_matching_loss,
+    improved_mean_flow_loss,
+    interpolate,
+    logit_normal,
+    mean_flow_loss,
+    sample,
+    sample_r_t,
+)
+
+
+@pytest.fixture
+def batch(generator):
+    x = DISTRIBUTIONS["checkerboard"].sample(64, generator).double()
+    eps = torch.randn(64, 2, generator=generator).double()
+    r, t = sample_r_t(64, p_equal=0.25, generator=generator)
+    return x, eps, r.double(), t.double()
+
+
+@pytest.fixture
+def u_net():
+    torch.manual_seed(0)
+    return MeanVelocityMLP(width=16, depth=2).double()
+
+
+def total_derivative_by_double_backward(u_net, z, r, t, tangent):
+    """du/dt without forward mode: the gradient, in w, of the gradient of w · u along (tangent, 0, 1)."""
+    z, t = z.detach().requires_grad_(), t.detach().requires_grad_()
+    u = u_net(z, r, t)
+    w = torch.zeros_like(u, requires_grad=True)
+    along_z, along_t = torch.autograd.grad((w * u).sum(), (z, t), create_graph=True)
+    return torch.autograd.grad((along_z * tangent).sum() + along_t.sum(), w)[0]
+
+
+def test_the_path_starts_at_data_and_ends_at_noise(batch):
+    x, eps, _, t = batch
+    torch.testing.assert_close(interpolate(x, eps, 0 * t)[0], x)
+    torch.testing.assert_close(interpolate(x, eps, 0 * t + 1)[0], eps)
+    before, after = interpolate(x, eps, t * 0.5)[0], interpolate(x, eps, t * 0.5 + 1e-3)[0]
+    torch.testing.assert_close((after - before) / 1e-3, interpolate(x, eps, t)[1], atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("p_equal", [0, 0.25, 1])
+def test_r_is_at_most_t_and_equal_as_often_as_asked(p_equal):
+    r, t = sample_r_t(1000, p_equal)
+    assert r.shape == t.shape == (1000, 1)
+    assert (r <= t).all()
+    assert (r == t).float().mean() == p_equal
+
+
+def test_times_are_the_order_statistics_of_uniforms(generator):
+    r, t = sample_r_t(100_000, 0, generator=generator)
+    assert abs(r.mean() - 1 / 3) < 0.005
+    assert abs(t.mean() - 2 / 3) < 0.005
+
+
+def test_logit_normal_times_have_the_stated_logits(generator):
+    logit = torch.logit(logit_normal(100_000, 1, mean=-0.4, sd=1.0, generator=generator))
+    assert abs(logit.mean() + 0.4) < 0.02
+    assert abs(logit.std() - 1) < 0.02
+    r, t = sample_r_t(100, 0.5, times=logit_normal, generator=generator)
+    assert ((r > 0) & (r <= t) & (t < 1)).all()
+
+
+def test_the_flow_matching_loss_of_the_zero_field_is_the_mean_square_of_its_target(batch):
+    x, eps, _, t = batch
+    loss = flow_matching_loss(lambda z, t: 0 * z, x, eps, t)
+    torch.testing.assert_close(loss, (eps - x).square().sum() / len(x))
+
+
+def test_three_total_derivatives_agree(u_net, batch):
+    x, eps, r, t = batch
+    z, v = interpolate(x, eps, t)
+    _, forward = torch.func.jvp(u_net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+    h = 1e-5
+    difference = (u_net(z + h * v, r, t + h) - u_net(z - h * v, r, t - h)) / (2 * h)
+    torch.testing.assert_close(forward, difference, atol=1e-8, rtol=0)
+    torch.testing.assert_close(forward, total_derivative_by_double_backward(u_net, z, r, t, v))
+
+
+@pytest.mark.parametrize(("loss", "own_tangent"), [(mean_flow_loss, False), (improved_mean_flow_loss, True)])
+def test_mean_flow_losses_and_their_gradients_match_double_backward(u_net, batch, loss, own_tangent):
+    # The target is computed by another route and held constant; value and gradient must both agree, so
+    # a missing detach, swapped tangents, a flipped sign, or r and t swapped all show.
+    x, eps, r, t = batch
+    z, v = interpolate(x, eps, t)
+    tangent = u_net(z, t, t).detach() if own_tangent else v
+    u_tgt = v - (t - r) * total_derivative_by_double_backward(u_net, z, r, t, tangent)
+    expected = (u_net(z, r, t) - u_tgt).square().sum(dim=1).mean()
+    actual = loss(u_net, x, eps, r, t)
+    torch.testing.assert_close(actual, expected)
+    parameters = list(u_net.parameters())
+    for a, b in zip(torch.autograd.grad(actual, parameters), torch.autograd.grad(expected, parameters)):
+        torch.testing.assert_close(a, b)
+
+
+def test_with_r_equal_t_every_mean_flow_loss_is_flow_matching(u_net, batch):
+    x, eps, _, t = batch
+    expected = flow_matching_loss(lambda z, t: u_net(z, t, t), x, eps, t)
+    torch.testing.assert_close(mean_flow_loss(u_net, x, eps, t, t), expected)
+    torch.testing.assert_close(improved_mean_flow_loss(u_net, x, eps, t, t), expected)
+
+
+def test_the_adaptive_weight_is_per_sample_and_carries_no_gradient(u_net, batch):
+    x, eps, r, t = batch
+    plain = torch.stack([mean_flow_loss(u_net, *(part[i : i + 1] for part in batch)) for i in range(64)])
+    half, full = mean_flow_loss(u_net, x, eps, r, t, p=0.5), mean_flow_loss(u_net, x, eps, r, t, p=1.0)
+    torch.testing.assert_close(half, (plain / (plain + 1e-3).sqrt()).mean())
+    torch.testing.assert_close(full, (plain / (plain + 1e-3)).mean())
+    bias = u_net.net[-1].bias
+    weight = 1 / (plain.detach() + 1e-3)
+    torch.testing.assert_close(torch.autograd.grad(full, bias)[0],
+                               torch.autograd.grad((weight * plain).mean(), bias)[0])
+
+
+def test_the_sampler_walks_from_one_to_zero_in_even_steps():
+    calls = []
+
+    def u(z, r, t):
+        calls.append((r[0].item(), t[0].item()))
+        return torch.ones_like(z)
+
+    z_1 = torch.zeros(3, 2)
+    path = sample(u, z_1, 4, return_path=True)
+    assert calls == [(0.75, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25)]
+    torch.testing.assert_close(path[:, 0, 0], torch.tensor([0.0, -0.25, -0.5, -0.75, -1.0]))
+    assert sample(u, z_1, 4).equal(path[-1])
+
+
+def test_euler_converges_at_first_order(generator):
+    # dz/dt = z from t = 1 to t = 0 divides by e.
+    z_1 = torch.randn(10, 2, generator=generator).double()
+    errors = [(sample(euler(lambda z, t: z), z_1, n) - z_1 / torch.e).abs().max() for n in (50, 100)]
+    assert 1.8 < errors[0] / errors[1] < 2.2
+
+
+def test_one_euler_step_of_the_exact_field_gives_the_data_mean(board, generator):
+    z_0 = sample(euler(board.velocity), torch.randn(1000, 2, generator=generator), 1)
+    assert z_0.abs().max() < 1e-5
+
+
+def test_networks_have_four_layers_of_64_and_tell_their_times_apart(generator):
+    z, r, t = torch.randn(5, 2, generator=generator), torch.rand(5, 1) / 2, torch.rand(5, 1) / 2 + 0.5
+    for net in (VelocityMLP(), MeanVelocityMLP()):
+        assert [layer.out_features for layer in net.net[::2]] == [64, 64, 64, 64, 2]
+    u_net = MeanVelocityMLP()
+    assert not torch.allclose(u_net(z, r, t), u_net(z, r + 0.1, t))
+    assert not torch.allclose(u_net(z, r, t), u_net(z, r, t - 0.1))

@@ -1,0 +1,83 @@
+"""Bad input is refused with what was given, what is allowed, and how to mend it."""
+
+import pytest
+import torch
+
+from mfutils import (
+    DISTRIBUTIONS,
+    METHODS,
+    GaussianMixture,
+    VelocityMLP,
+    euler,
+    flow_map,
+    flow_matching_loss,
+    improved_mean_flow_loss,
+    interpolate,
+    load_pretrained,
+    mean_flow_loss,
+    mean_velocity,
+    sample,
+    sample_r_t,
+    sliced_w2,
+    train,
+)
+from mfutils.pretrained import one_time
+
+BOARD = DISTRIBUTIONS["checkerboard"]
+z, half, quarter = torch.zeros(3, 2), torch.full((3, 1), 0.5), torch.full((3, 1), 0.25)
+nan = torch.tensor([[0.0, 0.0], [float("nan"), 0.0], [0.0, 0.0]])
+
+
+def u(z, r, t):
+    return z
+
+
+BAD = {
+    "unknown distribution": (lambda: DISTRIBUTIONS["moon"], "'moon'.*'checkerboard'"),
+    "unknown method": (lambda: METHODS["gan"], "'gan'.*'mean_flow'"),
+    "unknown pretrained": (lambda: load_pretrained("moon", "mean_flow"), "'moon'.*'spiral'"),
+    "a name for a distribution": (lambda: flow_map("board", z, quarter, half), "velocity.*'board'.*DISTRIBUTIONS"),
+    "no steps": (lambda: sample(u, z, 0), "whole number ≥ 1; got 0"),
+    "half a step": (lambda: sample(u, z, 2.5), "whole number ≥ 1; got 2.5"),
+    "true is no number of steps": (lambda: sample(u, z, True), "got True"),
+    "noise on a line": (lambda: sample(u, torch.zeros(3), 1), r"\(n, 2\).*\(3,\)"),
+    "noise in space": (lambda: sample(u, torch.zeros(3, 3), 1), r"\(n, 2\).*\(3, 3\)"),
+    "no noise": (lambda: sample(u, torch.zeros(0, 2), 1), "n ≥ 1"),
+    "NaN noise": (lambda: sample(u, nan, 1), "1 of its 3 rows"),
+    "a list of points": (lambda: sample(u, [[0.0, 0.0]], 1), "float tensor.*list"),
+    "whole-number points": (lambda: BOARD.velocity(torch.zeros(3, 2, dtype=torch.long), half), "float tensor.*int64"),
+    "flat times": (lambda: BOARD.velocity(z, torch.full((3,), 0.5)), r"\(3, 1\).*\(3,\)"),
+    "one time": (lambda: BOARD.velocity(z, 0.5), r"torch.full\(\(n, 1\)"),
+    "time zero in a velocity": (lambda: BOARD.velocity(z, 0 * half), r"\(0, 1\].*from 0 to 0"),
+    "time beyond noise": (lambda: interpolate(z, z, half + 1), r"\[0, 1\].*1.5"),
+    "negative time": (lambda: flow_matching_loss(u, z, z, -half), r"\[0, 1\].*-0.5"),
+    "NaN time": (lambda: BOARD.velocity(z, half * float("nan")), r"\(0, 1\]"),
+    "r after t in a loss": (lambda: mean_flow_loss(u, z, z, half, quarter), "r = 0.5 > t = 0.25.*order"),
+    "r after t, improved": (lambda: improved_mean_flow_loss(u, z, z, half, quarter), "r = 0.5 > t = 0.25"),
+    "r after t in the map": (lambda: flow_map(BOARD, z, half, quarter), "r = 0.5 > t = 0.25"),
+    "r after t in u": (lambda: mean_velocity(BOARD, z, half, quarter), "r = 0.5 > t = 0.25"),
+    "NaN data": (lambda: flow_matching_loss(u, nan, z, half), "x must be finite"),
+    "data and noise of two sizes": (lambda: interpolate(z, z[:2], half), "eps.*as many"),
+    "a share above one": (lambda: sample_r_t(3, p_equal=75), r"\[0, 1\]; got 75"),
+    "no sample": (lambda: BOARD.sample(0), "whole number ≥ 1; got 0"),
+    "a blob without width": (lambda: GaussianMixture([[0.0, 0.0]], sd=0), "sd must be positive; got 0"),
+    "means on a line": (lambda: GaussianMixture([0.0, 1.0], sd=1), r"\(n, 2\)"),
+    "uneven sets": (lambda: sliced_w2(z, z[:2]), "3 and 2"),
+    "a batch of none": (lambda: train(VelocityMLP(), flow_matching_loss, BOARD.sample, one_time, batch_size=0), "got 0"),
+    "data of a wrong shape": (lambda: train(VelocityMLP(), flow_matching_loss, lambda n, g: torch.zeros(n), one_time),
+                              r"data\(n, generator\).*\(n, 2\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_with_advice(name):
+    call, message = BAD[name]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_good_input_at_the_edges_is_accepted():
+    one = torch.ones(1, 1)
+    assert sample(euler(BOARD.velocity), torch.zeros(1, 2), 1).shape == (1, 2)
+    assert flow_map(BOARD, torch.zeros(1, 2), 0 * one, 0 * one).shape == (1, 2)
+    assert mean_velocity(BOARD, torch.zeros(1, 2), one, one).shape == (1, 2)
