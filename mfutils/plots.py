@@ -38,9 +38,9 @@ def plane(ax, title=""):
     return ax
 
 
-def dots(ax, points, color=SAMPLES, size=1.4):
+def dots(ax, points, color=SAMPLES, size=2.0):
     """Draw points (n, 2) as small dots; returns the artist."""
-    return ax.plot(*points.T.numpy(), ".", color=color, markersize=size, markeredgewidth=0, alpha=0.7)[0]
+    return ax.plot(*points.T.numpy(), "o", color=color, markersize=size, markeredgewidth=0, alpha=0.5)[0]
 
 
 def grid(n=48):
@@ -62,11 +62,11 @@ def planes(titles, columns=None, size=2.0):
 
 
 def clouds(samples, target=None, columns=None, size=2.0, n=4000):
-    """Samples side by side: a dict from title to points; `target` comes last, in blue."""
+    """Samples side by side: a dict from title to points; `target` comes last, in blue; "noise" is grey."""
     panels = samples if target is None else {**samples, "target": target}
     fig, axes = planes(list(panels), columns, size)
     for ax, (title, points) in zip(axes, panels.items()):
-        dots(ax, points[:n], DATA if title == "target" else SAMPLES)
+        dots(ax, points[:n], {"target": DATA, "noise": NOISE}.get(title, SAMPLES))
     return fig
 
 
@@ -133,15 +133,20 @@ def distance_by_steps(curves, floor=None, ax=None):
 
 
 def chord(ax, path, start, end):
-    """A particle's path (k, 2), noise first, and the chord between two of its states; returns an `update`."""
+    """A particle's path (k, 2), noise first, and the chord from its state `start` to its state `end`.
+
+    Returns move(start, end), which redraws the chord elsewhere.
+    """
     ax.plot(*path.T.numpy(), color=NOISE, linewidth=1.5)
-    stretch = ax.plot([], [], color=DATA, linewidth=2.5)[0]
+    middle, reach = (path.amax(dim=0) + path.amin(dim=0)) / 2, (path.amax(dim=0) - path.amin(dim=0)).max().item()
+    ax.set(xlim=(middle[0] - 0.7 * reach, middle[0] + 0.7 * reach), ylim=(middle[1] - 0.7 * reach, middle[1] + 0.7 * reach))
+    stretch = ax.plot([], [], color=DATA, linewidth=3)[0]
     line = ax.plot([], [], color=SAMPLES, linewidth=2)[0]
     ends = ax.plot([], [], "o", color=INK, markersize=5)[0]
     labels = [ax.annotate(text, (0, 0), xytext=(6, 6), textcoords="offset points", fontsize=11)
               for text in ("$z_t$", "$z_r$")]
 
-    def update(start, end):
+    def move(start, end):
         two = path[[start, end]]
         stretch.set_data(*path[start : end + 1].T.numpy())
         line.set_data(*two.T.numpy())
@@ -149,5 +154,16 @@ def chord(ax, path, start, end):
         for label, point in zip(labels, two):
             label.xy = point.tolist()
 
-    update(start, end)
-    return update
+    move(start, end)
+    return move
+
+
+def chords(path, intervals):
+    """The chords of one path over several intervals (r, t), side by side.
+
+    path: (k + 1, 2), the states at times 1, 1 − 1/k, …, 0.
+    """
+    fig, axes = planes([f"r = {r:.1f}, t = {t:.1f}" for r, t in intervals], size=2.6)
+    for ax, (r, t) in zip(axes, intervals):
+        chord(ax, path, *(round((1 - s) * (len(path) - 1)) for s in (t, r)))
+    return fig

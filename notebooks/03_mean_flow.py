@@ -1,0 +1,444 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3. Train a mean flow
+#
+# **The question.** Can one evaluation replace a hundred?
+#
+# **The ending.** Yes. A network of the same size, trained as long, on the same data, makes the checkerboard in one step.
+# Here is one trained beforehand; you will train yours below.
+
+# %%
+import inspect
+
+import torch
+from IPython.display import Code
+
+from mfutils import (
+    DISTRIBUTIONS, MeanVelocityMLP, check, flow_map, gaussian, improved_mean_flow_loss, interpolate, load_pretrained, mean_flow_loss,
+    mean_velocity, noise_floor, plots, sample, sample_r_t, sliced_w2, train, widgets,
+)
+
+board = DISTRIBUTIONS["checkerboard"]
+
+# %%
+z_1 = gaussian(3000, torch.manual_seed(0))
+ending = {"noise": z_1,
+          "flow matching, 1 NFE": sample(load_pretrained("checkerboard", "flow_matching"), z_1, 1),
+          "mean flow, 1 NFE": sample(load_pretrained("checkerboard", "mean_flow"), z_1, 1)}
+fig = plots.clouds(ending, target=board.sample(3000), size=2.3)
+plots.show(fig, "Noise; one step of flow matching, a blob in the middle; one step of a mean flow, a checkerboard; the target.")
+
+# %% [markdown]
+# *One question to each network, from the same noise.*
+#
+# | | |
+# |---|---|
+# | **You will do** | compute $\mathrm{d}u/\mathrm{d}t$ three ways; build the loss on one batch; train; break it on purpose; hold the learned $u$ against the exact one |
+# | **You will learn** | what the stop-gradient does; why the loss value says little; three ways to sample wrongly |
+# | **You need** | the MeanFlow identity from [notebook 1](01_derivation.ipynb) and the loss split from [notebook 2](02_flow_matching.ipynb) |
+# | **Time** | 40 minutes to read; about two and a half minutes to run |
+#
+# The identity was $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$, with $\mathrm{d}u/\mathrm{d}t = \frac{\partial u}{\partial z}v + \frac{\partial u}{\partial t}$.
+
+# %% [markdown]
+# ## The network gains a time
+#
+# A mean-flow network answers: *from $z$ at time $t$, with what constant velocity do I reach time $r$?* So it takes both
+# times. (Inside, it is shown $t$ and $t - r$; the paper found that pair slightly better than $t$ and $r$.)
+
+# %%
+torch.manual_seed(0)
+u_net = MeanVelocityMLP()
+x, eps = board.sample(2048), torch.randn(2048, 2)
+r, t = sample_r_t(2048, p_equal=0.5)
+z, v = interpolate(x, eps, t)
+print("z", tuple(z.shape), "  r", tuple(r.shape), "  t", tuple(t.shape), "  u", tuple(u_net(z, r, t).shape))
+
+# %% [markdown]
+# The two times are two uniform draws, sorted, so that $r \le t$. In a share `p_equal` of the rows we set $r = t$. There the
+# identity reads $u = v$: these rows are plain flow matching, and they anchor all the others.
+
+# %%
+assert (r <= t).all()
+print(f"share of rows with r = t: {(r == t).float().mean():.2f}")
+
+# %% [markdown]
+# ## $\mathrm{d}u/\mathrm{d}t$, three ways
+#
+# **Forward mode.** One call; the tangents say: $z$ moves with $v$, $r$ stands still, $t$ advances.
+
+# %%
+u, dudt = torch.func.jvp(u_net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+
+# %% [markdown]
+# **Finite differences.** Move all three inputs a little along the tangent and divide. (In double precision, on a copy.)
+
+# %%
+exact_net = MeanVelocityMLP().double()
+exact_net.load_state_dict(u_net.state_dict())
+z64, v64, r64, t64, h = z.double(), v.double(), r.double(), t.double(), 1e-5
+with torch.no_grad():
+    dudt_difference = (exact_net(z64 + h * v64, r64, t64 + h) - exact_net(z64 - h * v64, r64, t64 - h)) / (2 * h)
+
+# %% [markdown]
+# **Double backward**, the way of many tutorials. Reverse mode computes $w^\top J$; differentiating that with respect to $w$ gives $J$ times a
+# tangent. Two backward passes for what forward mode does in one forward pass:
+
+# %%
+_, dudt_double = torch.autograd.functional.jvp(
+    u_net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)), create_graph=True)
+
+# %%
+print("largest difference to finite differences", (dudt - dudt_difference).abs().max().item())
+print("largest difference to double backward   ", (dudt - dudt_double).abs().max().item())
+assert torch.allclose(dudt.double(), dudt_difference, atol=1e-5)
+assert torch.allclose(dudt, dudt_double, atol=1e-5)
+
+# %% [markdown]
+# ## The loss, line by line
+#
+# **Mean flow, in English:** draw a data point, a noise point and two times; ask the network for $u$, and for how $u$ changes
+# along the way; the identity says what $u$ should have been; take that answer as given, and move $u$ toward it.
+
+# %%
+u_tgt = v - (t - r) * dudt
+by_hand = (u - u_tgt.detach()).square().sum(dim=1).mean()
+by_hand
+
+# %% [markdown]
+# Two things deserve a second look.
+#
+# * The identity wants the *marginal* velocity; `v` is the *conditional* one, $\varepsilon - x$, in the target and in the tangent.
+#   For a frozen network the target is linear in `v`, so on average over the pairs that pass through $z$ it is the right
+#   target. The price is variance, and we will measure it.
+# * `detach` is the **stop-gradient**: the target is an answer, not something to be adjusted.
+#
+# The module's function, and the part it shares with its improved sister (which is an exercise below):
+
+# %%
+from mfutils import flow
+
+Code(inspect.getsource(mean_flow_loss) + "\n\n" + inspect.getsource(flow._regress_on_target), language="python")
+
+# %%
+assert torch.equal(mean_flow_loss(u_net, x, eps, r, t), by_hand)
+
+# %% [markdown]
+# ## What the stop-gradient stops
+#
+# It is often said that "without `detach` it never trains". **Predict:** what does removing it change: the value of the loss, the
+# gradient, the result?
+
+# %%
+without = (u - u_tgt).square().sum(dim=1).mean()
+gradients = [torch.cat([g.flatten() for g in torch.autograd.grad(loss, u_net.parameters(), retain_graph=True)])
+             for loss in (by_hand, without)]
+cosine = torch.nn.functional.cosine_similarity(*gradients, dim=0).item()
+print(f"same value: {torch.equal(by_hand, without)};  cosine of the two gradients {cosine:.2f}")
+assert torch.equal(by_hand, without)
+assert cosine < 0.999
+
+
+# %% [markdown]
+# The value is the same and the gradient is another. Without `detach` we minimise the *residual of the identity*, with second
+# derivatives of the network in the gradient. Train both for 1,500 steps, from the same weights, with the same batches:
+
+# %%
+def times(n, generator):
+    return sample_r_t(n, p_equal=0.5, generator=generator)
+
+
+def without_detach(u_net, x, eps, r, t):
+    z, v = interpolate(x, eps, t)
+    u, dudt = torch.func.jvp(u_net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+    return (u - (v - (t - r) * dudt)).square().sum(dim=1).mean()
+
+
+# %%
+n = 50_000
+z_1, target = gaussian(n, torch.manual_seed(1)), board.sample(n)
+for name, loss in {"with detach": mean_flow_loss, "without": without_detach}.items():
+    net, losses = train(u_net, loss, board.sample, times, n_steps=1500)
+    print(f"{name:12} final loss {losses[-100:].mean():.2f}   one step, sliced W2 {sliced_w2(sample(net, z_1, 1), target):.3f}")
+
+# %% [markdown]
+# ## Train
+#
+# Now in earnest. Everything is as in notebook 2: the same optimiser, schedule, batch size and number of steps. Only the
+# loss and the times are new. A bit more than a minute:
+
+# %%
+torch.manual_seed(0)
+u_net, losses = train(MeanVelocityMLP(), mean_flow_loss, board.sample, times)
+
+# %% [markdown]
+# ## One step beside many
+#
+# Sampling is the same loop as ever, `z = z - (t - r) * u(z, r, t)`. For one step it is a single line,
+# $z_0 = z_1 - u(z_1, 0, 1)$:
+
+# %%
+ones = torch.ones(n, 1)
+with torch.no_grad():
+    one_step = z_1 - u_net(z_1, 0 * ones, ones)
+assert torch.equal(one_step, sample(u_net, z_1, 1))
+
+# %%
+steps = (1, 2, 4, 8, 32, 128)
+samples = {n_steps: sample(u_net, z_1, n_steps) for n_steps in steps}
+fig = plots.clouds({f"{n_steps} NFE": samples[n_steps] for n_steps in steps}, target=target, columns=7, size=1.6)
+plots.show(fig, "Mean-flow samples with 1, 2, 4, 8, 32 and 128 function evaluations and the target: checkerboards all, the "
+                "first a little softer at the edges.")
+
+# %%
+floor_mean, floor_95 = noise_floor(sliced_w2, board, n)
+distances = {n_steps: sliced_w2(samples[n_steps], target) for n_steps in steps}
+flow_matching = load_pretrained("checkerboard", "flow_matching")
+distances_fm = {n_steps: sliced_w2(sample(flow_matching, z_1, n_steps), target) for n_steps in steps}
+
+# %%
+print(f"noise floor {floor_mean:.3f} (95 % quantile {floor_95:.3f})")
+print(" NFE   mean flow   flow matching")
+for n_steps in steps:
+    print(f"{n_steps:4}   {distances[n_steps]:9.3f}   {distances_fm[n_steps]:13.3f}")
+assert distances[1] < 0.05
+assert distances_fm[1] > 0.9
+
+# %%
+fig = plots.distance_by_steps({"flow matching": distances_fm, "mean flow": distances}, floor=(floor_mean, floor_95))
+plots.show(fig, "Sliced W2 against number of function evaluations: flow matching falls steeply from above 1 to the noise "
+                "floor at 128, mean flow is a low, nearly flat line a little above the floor.")
+
+# %% [markdown]
+# *One evaluation of the mean flow is worth about 32 of flow matching; at 128, flow matching is the better of the two.* Now
+# you: does more work make the mean flow better? Is it ever wrong in another way than blur?
+
+# %%
+widgets.steps_slider(samples, target, distances)
+
+# %% [markdown]
+# ## Three ways to sample wrongly
+#
+# Each of these is found in public code or text. **Predict** which is the worst.
+#
+# * **Swapped times**, `u(z, t, r)`: asks for the average over an interval that runs backward, which was never trained.
+# * **Forgotten `(t - r)`** in several steps, `z - u(z, r, t)`: right for one step, since then $t - r = 1$; with four steps, each is
+#   four times too long.
+# * **Wrong anchor**, $z_0 = z_1 - u(z_0, 0, 1)$. The average velocity is defined at the *noisy* end. Taken literally this is
+#   an equation for $z_0$, not a recipe; here we put the network's own, right sample in its place.
+
+# %%
+with torch.no_grad():
+    quarter = ones / 4
+    no_factor = z_1
+    for i in (4, 3, 2, 1):
+        no_factor = no_factor - u_net(no_factor, (i - 1) * quarter, i * quarter)
+    wrong = {"swapped times": z_1 - u_net(z_1, ones, 0 * ones),
+             "forgotten (t − r)": no_factor,
+             "wrong anchor": z_1 - u_net(one_step, 0 * ones, ones)}
+
+# %%
+fig = plots.clouds({"right": one_step, **wrong}, target=target, size=1.9)
+plots.show(fig, "The right one-step sample, a checkerboard, beside three wrong ones that are not: swapped times, forgotten "
+                "factor, wrong anchor; then the target.")
+
+# %%
+for name, points in wrong.items():
+    distance = sliced_w2(points, target)
+    print(f"{name:18} sliced W2 {distance:.2f}")
+    assert distance > 5 * distances[1]
+
+# %% [markdown]
+# *None of the three raises an error. Only the picture, or the number, tells.*
+#
+# ## What the loss does not tell
+#
+# The loss of notebook 2 had a floor, and it told when to stop. Here we know the true $u$ as well, so we can put it into the
+# same loss. **Predict:** is the loss of the *exact* average velocity lower or higher than that of our network?
+
+# %%
+def u_exact(z, r, t):
+    return mean_velocity(board, z, r, t)
+
+
+def loss_per_sample(u, x, eps, r, t):
+    z, v = interpolate(x, eps, t)
+    value, dudt = torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+    return (value - (v - (t - r) * dudt)).detach().square().sum(dim=1)
+
+
+# %%
+torch.manual_seed(2)
+x, eps = board.sample(4000), torch.randn(4000, 2)
+r, t = (0.02 + 0.98 * torch.rand(4000, 2)).sort(dim=1).values.split(1, dim=1)
+of_exact, of_net = (loss_per_sample(u, x, eps, r, t) for u in (u_exact, u_net))
+for name, values in {"exact u": of_exact, "our net": of_net}.items():
+    worst = values.sort().values[-40:].sum() / values.sum()
+    print(f"{name}: mean {values.mean():6.1f}   median {values.median():4.1f}   share of the worst 1 %: {worst:.0%}")
+
+# %% [markdown]
+# **What happened.** The exact $u$ has by far the *higher* loss, and a few samples carry most of it. **A lower mean-flow loss is
+# not a better $u$.** The tangent is the conditional velocity, and at the exact $u$ the target is off by
+# $u_\text{tgt} - u = J\,\big((\varepsilon - x) - v(z_t, t)\big)$, where $J = \partial z_r/\partial z_t$ says how far two neighbours have moved apart at
+# time $r$. Where paths part, between two squares, $J$ is huge. A smooth network has a smaller derivative there, hence a
+# smaller loss, and is wrong there.
+
+# %%
+assert of_exact.mean() > 2 * of_net.mean()
+
+# %% [markdown]
+# **The price of the conditional velocity**, then, is variance, and part of it can be had cheaper. In the *tangent* we may put any
+# estimate of the marginal velocity. On the same batch and network, the mean squared distance between $u$ and its target:
+
+# %%
+z, v = interpolate(x, eps, t)
+with torch.no_grad():
+    tangents = {"conditional, ε − x": v, "the network's own, u(z, t, t)": u_net(z, t, t), "exact, v(z, t)": board.velocity(z, t)}
+scatter = {}
+for name, tangent in tangents.items():
+    u, dudt = torch.func.jvp(u_net, (z, r, t), (tangent, torch.zeros_like(r), torch.ones_like(t)))
+    scatter[name] = (u - (v - (t - r) * dudt)).square().sum(dim=1).mean().item()
+    print(f"{name:32} {scatter[name]:.2f}")
+
+# %% [markdown]
+# *The network's own velocity is nearly as quiet a tangent as the exact one, and it is free.* That is *improved* mean flow.
+
+# %%
+conditional, own, exact = scatter.values()
+assert exact < 1.1 * own < conditional
+
+# %% [markdown]
+# ## The learned $u$ against the exact one
+#
+# So do not read the loss. Read the field: $|u_\theta - u|$ over the plane, for an interval $(r, t)$. First three of them.
+
+# %%
+levels, places = 10, plots.grid(40)
+
+
+def sweep(j):
+    """Errors of u for t = j / levels and every r ≤ t: on the grid, then at 1000 points where particles are."""
+    t = j / levels
+    seen, _ = interpolate(board.sample(1000, torch.manual_seed(3)), torch.randn(1000, 2), torch.full((1000, 1), t))
+    z_t = torch.cat([places, seen])
+    t, z_r, s = torch.full((len(z_t), 1), t), z_t, torch.full((len(z_t), 1), t)
+    for i in range(j, -1, -1):
+        r = torch.full_like(t, i / levels)
+        z_r, s = flow_map(board, z_r, r, s, n_steps=6), r  # a little further along the same paths
+        u_true = (z_t - z_r) / (t - r) if i < j else board.velocity(z_t, t.clamp(min=1e-3))
+        with torch.no_grad():
+            yield (i, j), (u_net(z_t, r, t) - u_true).norm(dim=1)
+
+
+# %%
+everywhere = dict(pair for j in range(levels + 1) for pair in sweep(j))
+errors = {key: error[: len(places)] for key, error in everywhere.items()}
+rms = {key: error[len(places) :].square().mean().sqrt().item() for key, error in everywhere.items()}
+
+# %%
+chosen = {(5, 10): "r = 0.5, t = 1", (0, 10): "r = 0, t = 1", (0, 5): "r = 0, t = 0.5"}
+fig = plots.heat({name: errors[key] for key, name in chosen.items()}, highest=1.0, label="error of u")
+plots.show(fig, "Maps of the error of the learned average velocity for three intervals: dark over most of the plane, bright "
+                "along thin lines between the squares of the board when r is 0.")
+
+# %% [markdown]
+# *The network is right nearly everywhere (dark), and wrong along the seams where neighbours part for different squares
+# (bright): there the exact $u$ jumps, and a smooth network cannot.*
+#
+# Move $r$ and $t$. Where is the error when the two are equal, so that $u$ is just $v$? Which interval is the hardest?
+
+# %%
+widgets.error_slider(errors, rms, levels)
+
+# %%
+hardest = max(rms, key=rms.get)
+print(f"hardest interval: r = {hardest[0] / levels}, t = {hardest[1] / levels}, rms error {rms[hardest]:.2f}")
+print(f"one step:         r = 0.0, t = 1.0, rms error {rms[0, levels]:.2f}")
+print(f"r = t, mean over t > 0: {sum(rms[j, j] for j in range(1, levels + 1)) / levels:.2f}")
+
+# %% [markdown]
+# ## What we have
+#
+# * The **loss** is three lines: a JVP, a target, a squared distance to the *detached* target.
+# * **One step** is $z_0 = z_1 - u_\theta(z_1, 0, 1)$, and it is a checkerboard: sliced W2 below 0.05 where flow matching has more than 0.9.
+# * The **loss value** does not tell how good $u$ is; samples, and here the exact field, do.
+# * The conditional tangent costs **variance**; the network's own velocity is a quieter one.
+#
+# Who wins where, and what does it cost? [Compare them](04_comparison.ipynb).
+#
+# ## Exercises
+#
+# **1. Change a number.** Call `mean_flow_loss` on `x, eps` with $r = t$ in *every* row (`p_equal` 1). Which loss of notebook 2 is
+# it? Give its value.
+
+# %%
+loss_at_equal_times = ...  # one line
+
+# %%
+expected = (u_net(z, t, t) - v).square().sum(dim=1).mean()
+check(loss_at_equal_times, expected, "mean_flow_loss(u_net, x, eps, t, t): then u_tgt is v itself, which is flow matching.")
+
+# %% tags=["solution"]
+loss_at_equal_times = mean_flow_loss(u_net, x, eps, t, t)
+check(loss_at_equal_times, expected, "")
+
+# %% [markdown]
+# **2. A loss one should not read.** The paper divides every sample's squared error by (itself + $c$) to the power $p$; on ImageNet,
+# $p = 1$ is best (`mean_flow_loss(..., p=1.0)`). Give its value for the trained network and for a fresh `MeanVelocityMLP()`.
+# What do you notice?
+
+# %%
+trained_value, fresh_value = ..., ...
+
+# %%
+check(trained_value, 1.0, "It is the mean of e / (e + c): just below 1 whatever the errors e.", tolerance=0.05)
+check(fresh_value, 1.0, "It is the mean of e / (e + c): just below 1 whatever the errors e.", tolerance=0.05)
+
+# %% tags=["solution"]
+trained_value = mean_flow_loss(u_net, x, eps, r, t, p=1.0)
+fresh_value = mean_flow_loss(MeanVelocityMLP(), x, eps, r, t, p=1.0)
+check(trained_value, 1.0, "", tolerance=0.05)
+check(fresh_value, 1.0, "", tolerance=0.05)
+
+# %% [markdown]
+# **3. Derive and implement.** *Improved* mean flow ([2512.02012](https://arxiv.org/abs/2512.02012)) uses the network's own velocity
+# $u_\theta(z, t, t)$ as the tangent of $z$, and keeps $\varepsilon - x$ in the target. Why is that tangent quieter? Write its loss on
+# the batch `x, eps, r, t`: four lines, starting from `z, v = interpolate(x, eps, t)`.
+
+# %%
+improved = ...
+
+# %%
+check(improved, improved_mean_flow_loss(u_net, x, eps, r, t), "Tangents (u_net(z, t, t), 0, 1); the target keeps v.")
+
+# %% tags=["solution"]
+z, v = interpolate(x, eps, t)
+own = u_net(z, t, t).detach()
+u, dudt = torch.func.jvp(u_net, (z, r, t), (own, torch.zeros_like(r), torch.ones_like(t)))
+improved = (u - (v - (t - r) * dudt).detach()).square().sum(dim=1).mean()
+check(improved, improved_mean_flow_loss(u_net, x, eps, r, t), "")
+
+# %% [markdown]
+# **4. Break it.** Train for 1,500 steps with tangents $(v, 1, 0)$, or with the sign of $(t-r)$ flipped. No error will be raised. How do
+# you notice?
+#
+# ## Further reading
+#
+# * Geng et al., [Mean Flows for One-step Generative Modeling](https://arxiv.org/abs/2505.13447) (2025): Algorithms 1 and 2, Table 1.
+# * Geng et al., [Improved Mean Flows](https://arxiv.org/abs/2512.02012) (2025): the network's own velocity as the tangent.
+# * [On Variance Reduction in Learning Mean Flows](https://arxiv.org/abs/2605.09235) (2026): the two roles of the conditional velocity.
+# * [Understanding, Accelerating, and Improving MeanFlow Training](https://arxiv.org/abs/2511.19065) (2025); [AlphaFlow](https://arxiv.org/abs/2510.20771) (2025).
+# * Raymond Fan, *Introduction to Mean Flow* (2025).
