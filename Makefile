@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks weights lint clean
+.PHONY: help setup lab test notebooks weights picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 
 weights: setup  ## train the networks that come with the course (half an hour)
 	$(BIN)/python tools/make_weights.py
+
+picture: setup  ## draw the README's picture
+	$(BIN)/python tools/make_picture.py
 
 lint: setup  ## check the style
 	$(BIN)/ruff check .

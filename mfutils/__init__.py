@@ -17,6 +17,7 @@ from .flow import (
     mean_flow_loss,
     sample,
     sample_r_t,
+    squared_uniform,
 )
 from .metrics import noise_floor, sliced_w2
 from .nets import MeanVelocityMLP, VelocityMLP
@@ -27,5 +28,5 @@ __all__ = [
     "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check",
     "euler", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
     "load_pretrained", "logit_normal", "mean_flow_loss", "mean_velocity", "noise_floor", "sample", "sample_r_t",
-    "sliced_w2", "train",
+    "sliced_w2", "squared_uniform", "train",
 ]

@@ -20,22 +20,31 @@ def interpolate(x, eps, t):
 
 
 def logit_normal(*size, mean=-0.4, sd=1.0, generator=None):
-    """Times in (0, 1) whose logit is N(mean, sd²): the paper's sampler (Geng et al. 2025, Table 1d)."""
+    """Times in (0, 1) whose logit is N(mean, sd²): the paper's choice (Geng et al. 2025, Table 1d)."""
     return torch.sigmoid(mean + sd * torch.randn(*size, generator=generator))
 
 
-def sample_r_t(n, p_equal=0.5, times=torch.rand, generator=None):
-    """Two times for each of n points: draw two, sort them into r ≤ t, set r = t in a share `p_equal`.
+def squared_uniform(*size, generator=None):
+    """Times U² with U uniform in [0, 1): denser near data, where paths bend most. Even in √t, as `flow_map` steps."""
+    return torch.rand(*size, generator=generator) ** 2
 
-    times: `torch.rand` (uniform) or `logit_normal`; called as times(n, 2, generator=…).
-    Returns r, t, each (n, 1). The rows with r = t come first.
+
+def sample_r_t(n, p_equal=0.5, p_zero=0.0, times=torch.rand, generator=None):
+    """Two times for each of n points: draw two and sort them into r ≤ t; then set r = t, or r = 0, in some rows.
+
+    p_equal: the share of rows with r = t, which learn the velocity. They come first.
+    p_zero: the share of rows with r = 0, the end that one step must reach. They come last.
+    times: `torch.rand` (uniform), `squared_uniform` or `logit_normal`; called as times(n, 2, generator=…).
+    Returns r, t, each (n, 1).
     """
     check_count("n", n)
-    if not 0 <= p_equal <= 1:
-        raise ValueError(f"p_equal is the share of rows with r = t and must lie in [0, 1]; got {p_equal}.")
+    if not (p_equal >= 0 and p_zero >= 0 and p_equal + p_zero <= 1):
+        raise ValueError("p_equal and p_zero are shares of the rows, each at least 0 and together at most 1; "
+                         f"got {p_equal} and {p_zero}.")
     r, t = times(n, 2, generator=generator).sort(dim=1).values.split(1, dim=1)
-    equal = torch.arange(n)[:, None] < round(p_equal * n)
-    return torch.where(equal, t, r), t
+    row = (torch.arange(n)[:, None] + 0.5) / n
+    r = torch.where(row < p_equal, t, r)
+    return torch.where(row > 1 - p_zero, 0.0, r), t
 
 
 def flow_matching_loss(v_net, x, eps, t):

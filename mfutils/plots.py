@@ -38,9 +38,9 @@ def plane(ax, title=""):
     return ax
 
 
-def dots(ax, points, color=SAMPLES, size=2.0):
+def dots(ax, points, color=SAMPLES, size=1.3):
     """Draw points (n, 2) as small dots; returns the artist."""
-    return ax.plot(*points.T.numpy(), "o", color=color, markersize=size, markeredgewidth=0, alpha=0.5)[0]
+    return ax.plot(*points.T.numpy(), "o", color=color, markersize=size, markeredgewidth=0, alpha=0.6)[0]
 
 
 def grid(n=48):
@@ -70,6 +70,20 @@ def clouds(samples, target=None, columns=None, size=2.0, n=4000):
     return fig
 
 
+def gallery(rows, size=1.9, n=4000):
+    """Rows of clouds: a dict from row label to (a dict from column title to points); "target" is blue."""
+    titles = list(next(iter(rows.values())))
+    fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
+    fig.set_size_inches(len(titles) * size, len(rows) * size + 0.3)  # only the top row has titles
+    for start, (label, panels) in zip(range(0, len(axes), len(titles)), rows.items()):
+        axes[start].set_ylabel(label)
+        for ax, (title, points) in zip(axes[start:], panels.items()):
+            dots(ax, points[:n], DATA if "target" in (title, label) else SAMPLES)
+            if start:
+                ax.set_title("")
+    return fig
+
+
 def paths(bundles, size=3.2):
     """Paths from noise (grey) to data (blue): a dict from title to states (steps + 1, n, 2), noise first."""
     fig, axes = planes(list(bundles), size=size)
@@ -80,8 +94,13 @@ def paths(bundles, size=3.2):
     return fig
 
 
+def unvisited(points, n):
+    """Which tiles of `grid(n)` hold none of the points: (n²,), True or False."""
+    return torch.histogramdd(points, [n, n], range=[-LIMIT, LIMIT] * 2).hist.T.flatten() == 0
+
+
 def heat(values, highest, label, size=2.6):
-    """Maps over the plane on one scale: a dict from title to values (n²,) on `grid(n)`."""
+    """Maps over the plane on one scale: a dict from title to values (n²,) on `grid(n)`; NaN stays white."""
     fig, axes = planes(list(values), size=size)
     for ax, value in zip(axes, values.values()):
         image = heat_map(ax, value, highest)
@@ -111,24 +130,39 @@ def loss_curves(histories, floor=None, floor_label="", window=100):
     return fig
 
 
-def distance_by_steps(curves, floor=None, ax=None):
-    """Distance against number of steps, both logarithmic: a dict from label to {n_steps: distance}.
+def distance_by_steps(curves, floor, ax=None):
+    """Distance against number of steps, both logarithmic: a dict from label to {n_steps: distance or distances}.
 
-    floor: the (mean, 95 % quantile) of the noise floor, drawn as a band.
+    Several distances, one per seed, are drawn as their mean with a bar from least to greatest.
+    floor: the (mean, 95 % quantile) of the noise floor, drawn as a band up to the quantile.
     """
     fig = None if ax else Figure(figsize=(5.5, 3.4), layout="constrained")
     ax = ax or fig.subplots()
-    for (label, curve), color, marker in zip(curves.items(), (DATA, SAMPLES, ACCENT, NOISE), "osD^"):
-        ax.plot(list(curve), list(curve.values()), color=color, marker=marker, markersize=4, label=label)
-    if floor is not None:
-        ax.axhspan(floor[0] ** 2 / floor[1], floor[1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
-    ax.set(xscale="log", yscale="log", xlabel="NFE", ylabel="sliced W2")
-    ax.xaxis.set_major_locator(FixedLocator(sorted({n for curve in curves.values() for n in curve})))
+    for (label, curve), color, marker in zip(curves.items(), (DATA, SAMPLES, ACCENT), "osD"):
+        values = torch.tensor([[value] if isinstance(value, float) else value for value in curve.values()])
+        mean = values.mean(dim=1)
+        bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
+        ax.errorbar(list(curve), mean, bars, color=color, marker=marker, markersize=4, capsize=2, label=label)
+    ax.axhspan(1e-4, floor[1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
+    ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")
+    ax.xaxis.set_major_locator(FixedLocator(list(next(iter(curves.values())))))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(ScalarFormatter())
     ax.spines[["top", "right"]].set_visible(False)
     if fig:
         ax.legend(frameon=False)
+    return fig
+
+
+def distances_by_steps(tables, floors):
+    """`distance_by_steps` side by side: dicts from title to curves, and from title to floor."""
+    fig = Figure(figsize=(10, 3), layout="constrained")
+    axes = fig.subplots(1, len(tables), sharey=True)
+    for ax, (title, curves) in zip(axes, tables.items()):
+        distance_by_steps(curves, floors[title], ax)
+        ax.set_title(title, fontsize=10)
+        ax.label_outer()
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return fig
 
 
@@ -138,8 +172,9 @@ def chord(ax, path, start, end):
     Returns move(start, end), which redraws the chord elsewhere.
     """
     ax.plot(*path.T.numpy(), color=NOISE, linewidth=1.5)
-    middle, reach = (path.amax(dim=0) + path.amin(dim=0)) / 2, (path.amax(dim=0) - path.amin(dim=0)).max().item()
-    ax.set(xlim=(middle[0] - 0.7 * reach, middle[0] + 0.7 * reach), ylim=(middle[1] - 0.7 * reach, middle[1] + 0.7 * reach))
+    low, high = path.amin(dim=0), path.amax(dim=0)
+    (x, y), reach = ((low + high) / 2).tolist(), 0.7 * (high - low).max().item()
+    ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))  # nearer than usual: one path only
     stretch = ax.plot([], [], color=DATA, linewidth=3)[0]
     line = ax.plot([], [], color=SAMPLES, linewidth=2)[0]
     ends = ax.plot([], [], "o", color=INK, markersize=5)[0]

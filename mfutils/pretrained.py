@@ -36,7 +36,8 @@ METHODS = Choices(
 
 def load_pretrained(distribution, method):
     """The network trained beforehand, as u(z, r, t) ready for `sample` (for flow matching: `euler` of it)."""
-    data, (network, _, _) = DISTRIBUTIONS[distribution], METHODS[method]  # an unknown name raises here
+    DISTRIBUTIONS[distribution]  # an unknown name raises here, with the known ones
+    network, _, _ = METHODS[method]
     net = network()
     net.load_state_dict(torch.load(weights_file(distribution, method), weights_only=True))
     return as_u(net)

@@ -25,7 +25,10 @@
 # %%
 import torch
 
-from mfutils import DISTRIBUTIONS, GaussianMixture, check, euler, flow_map, interpolate, mean_velocity, plots, sample, widgets
+from mfutils import (
+    DISTRIBUTIONS, GaussianMixture, check, euler, flow_map, interpolate, mean_velocity, plots,
+    sample, widgets,
+)
 
 board = DISTRIBUTIONS["checkerboard"]
 

@@ -27,8 +27,9 @@ import torch
 from IPython.display import Code
 
 from mfutils import (
-    DISTRIBUTIONS, MeanVelocityMLP, check, flow_map, gaussian, improved_mean_flow_loss, interpolate, load_pretrained, mean_flow_loss,
-    mean_velocity, noise_floor, plots, sample, sample_r_t, sliced_w2, train, widgets,
+    DISTRIBUTIONS, MeanVelocityMLP, check, flow, flow_map, gaussian, improved_mean_flow_loss,
+    interpolate, load_pretrained, mean_flow_loss, mean_velocity, noise_floor, plots, sample,
+    sample_r_t, sliced_w2, squared_uniform, train, widgets,
 )
 
 board = DISTRIBUTIONS["checkerboard"]
@@ -62,18 +63,30 @@ plots.show(fig, "Noise; one step of flow matching, a blob in the middle; one ste
 # %%
 torch.manual_seed(0)
 u_net = MeanVelocityMLP()
-x, eps = board.sample(2048), torch.randn(2048, 2)
-r, t = sample_r_t(2048, p_equal=0.5)
+x, eps = board.sample(1024), torch.randn(1024, 2)
+r, t = sample_r_t(1024, p_equal=0.5, p_zero=0.25, times=squared_uniform)
 z, v = interpolate(x, eps, t)
 print("z", tuple(z.shape), "  r", tuple(r.shape), "  t", tuple(t.shape), "  u", tuple(u_net(z, r, t).shape))
 
 # %% [markdown]
-# The two times are two uniform draws, sorted, so that $r \le t$. In a share `p_equal` of the rows we set $r = t$. There the
-# identity reads $u = v$: these rows are plain flow matching, and they anchor all the others.
+# Which pairs of times? We choose with three things in mind:
+#
+# * In half of the rows $r = t$ (`p_equal`). There the identity reads $u = v$: these rows are plain flow matching, and they anchor all
+#   the others.
+# * In a quarter of the rows $r = 0$ (`p_zero`), since that is the end which one step has to reach.
+# * The times are *squares* of uniform draws, so more of them are near the data. Here is why: this is how fast the exact velocity
+#   changes along a path, $|\mathrm{d}v/\mathrm{d}t|$, at five times.
 
 # %%
 assert (r <= t).all()
-print(f"share of rows with r = t: {(r == t).float().mean():.2f}")
+print(f"share of rows with r = t: {(r == t).float().mean():.2f}, with r = 0: {(r == 0).float().mean():.2f}")
+
+# %%
+for now in (0.05, 0.1, 0.25, 0.5, 0.9):
+    s = torch.full((1024, 1), now)
+    z_s, _ = interpolate(x, eps, s)
+    _, acceleration = torch.func.jvp(board.velocity, (z_s, s), (board.velocity(z_s, s), torch.ones_like(s)))
+    print(f"t = {now:<4}   mean |dv/dt| = {acceleration.norm(dim=1).mean():5.2f}")
 
 # %% [markdown]
 # ## $\mathrm{d}u/\mathrm{d}t$, three ways
@@ -129,8 +142,6 @@ by_hand
 # The module's function, and the part it shares with its improved sister (which is an exercise below):
 
 # %%
-from mfutils import flow
-
 Code(inspect.getsource(mean_flow_loss) + "\n\n" + inspect.getsource(flow._regress_on_target), language="python")
 
 # %%
@@ -158,7 +169,7 @@ assert cosine < 0.999
 
 # %%
 def times(n, generator):
-    return sample_r_t(n, p_equal=0.5, generator=generator)
+    return sample_r_t(n, p_equal=0.5, p_zero=0.25, times=squared_uniform, generator=generator)
 
 
 def without_detach(u_net, x, eps, r, t):
@@ -259,7 +270,7 @@ plots.show(fig, "The right one-step sample, a checkerboard, beside three wrong o
 for name, points in wrong.items():
     distance = sliced_w2(points, target)
     print(f"{name:18} sliced W2 {distance:.2f}")
-    assert distance > 5 * distances[1]
+    assert distance > 2 * distances[1]
 
 # %% [markdown]
 # *None of the three raises an error. Only the picture, or the number, tells.*
@@ -281,27 +292,26 @@ def loss_per_sample(u, x, eps, r, t):
 
 
 # %%
-torch.manual_seed(2)
-x, eps = board.sample(4000), torch.randn(4000, 2)
-r, t = (0.02 + 0.98 * torch.rand(4000, 2)).sort(dim=1).values.split(1, dim=1)
-of_exact, of_net = (loss_per_sample(u, x, eps, r, t) for u in (u_exact, u_net))
-for name, values in {"exact u": of_exact, "our net": of_net}.items():
-    worst = values.sort().values[-40:].sum() / values.sum()
-    print(f"{name}: mean {values.mean():6.1f}   median {values.median():4.1f}   share of the worst 1 %: {worst:.0%}")
+print("three batches of 20,000        mean   median   share of the worst 1 %")
+for seed in (0, 1, 2):
+    torch.manual_seed(seed)
+    x, eps, (r, t) = board.sample(20_000), torch.randn(20_000, 2), sample_r_t(20_000, p_equal=0)
+    of_exact, of_net = (loss_per_sample(u, x, eps, r, t) for u in (u_exact, u_net))
+    for name, values in {"exact u": of_exact, "our net": of_net}.items():
+        worst = values.sort().values[-200:].sum() / values.sum()
+        print(f"batch {seed}, {name}          {values.mean():8.1f}   {values.median():6.1f}   {worst:.0%}")
+    assert of_exact.mean() > 1.1 * of_net.mean()
 
 # %% [markdown]
-# **What happened.** The exact $u$ has by far the *higher* loss, and a few samples carry most of it. **A lower mean-flow loss is
-# not a better $u$.** The tangent is the conditional velocity, and at the exact $u$ the target is off by
-# $u_\text{tgt} - u = J\,\big((\varepsilon - x) - v(z_t, t)\big)$, where $J = \partial z_r/\partial z_t$ says how far two neighbours have moved apart at
-# time $r$. Where paths part, between two squares, $J$ is huge. A smooth network has a smaller derivative there, hence a
-# smaller loss, and is wrong there.
-
-# %%
-assert of_exact.mean() > 2 * of_net.mean()
+# **What happened.** The exact $u$ has the *higher* loss, and its mean does not even settle from batch to batch, for a few samples
+# carry most of it. **A lower mean-flow loss is not a better $u$.** The tangent is the conditional velocity, and at the exact $u$ the
+# target is off by $u_\text{tgt} - u = J\,\big((\varepsilon - x) - v(z_t, t)\big)$, where $J = \partial z_r/\partial z_t$ says how far two
+# neighbours at time $t$ have moved apart at time $r$. Where paths part for different squares, $J$ is huge. A smooth network has a
+# smaller derivative there, hence a smaller loss, and is wrong there.
 
 # %% [markdown]
-# **The price of the conditional velocity**, then, is variance, and part of it can be had cheaper. In the *tangent* we may put any
-# estimate of the marginal velocity. On the same batch and network, the mean squared distance between $u$ and its target:
+# **The price of the conditional velocity**, then, is variance, and part of it need not be paid: in the *tangent* we may put any
+# estimate of the marginal velocity. On the last batch, with the trained network, the mean squared distance between $u$ and its target:
 
 # %%
 z, v = interpolate(x, eps, t)
@@ -332,9 +342,9 @@ levels, places = 10, plots.grid(40)
 def sweep(j):
     """Errors of u for t = j / levels and every r ≤ t: on the grid, then at 1000 points where particles are."""
     t = j / levels
-    seen, _ = interpolate(board.sample(1000, torch.manual_seed(3)), torch.randn(1000, 2), torch.full((1000, 1), t))
-    z_t = torch.cat([places, seen])
-    t, z_r, s = torch.full((len(z_t), 1), t), z_t, torch.full((len(z_t), 1), t)
+    z_t = torch.cat([places, interpolate(target[:1000], z_1[:1000], torch.full((1000, 1), t))[0]])
+    t = torch.full((len(z_t), 1), t)
+    z_r, s = z_t, t
     for i in range(j, -1, -1):
         r = torch.full_like(t, i / levels)
         z_r, s = flow_map(board, z_r, r, s, n_steps=6), r  # a little further along the same paths
@@ -345,7 +355,8 @@ def sweep(j):
 
 # %%
 everywhere = dict(pair for j in range(levels + 1) for pair in sweep(j))
-errors = {key: error[: len(places)] for key, error in everywhere.items()}
+white = [plots.unvisited(interpolate(target, z_1, ones * j / levels)[0], 40) for j in range(levels + 1)]
+errors = {(i, j): error[: len(places)].masked_fill(white[j], torch.nan) for (i, j), error in everywhere.items()}
 rms = {key: error[len(places) :].square().mean().sqrt().item() for key, error in everywhere.items()}
 
 # %%

@@ -15,6 +15,7 @@ from mfutils import (
     mean_flow_loss,
     sample,
     sample_r_t,
+    squared_uniform,
 )
 
 
@@ -49,18 +50,24 @@ def test_the_path_starts_at_data_and_ends_at_noise(batch):
     torch.testing.assert_close((after - before) / 1e-3, interpolate(x, eps, t)[1], atol=1e-8, rtol=0)
 
 
-@pytest.mark.parametrize("p_equal", [0, 0.25, 1])
-def test_r_is_at_most_t_and_equal_as_often_as_asked(p_equal):
-    r, t = sample_r_t(1000, p_equal)
+@pytest.mark.parametrize(("p_equal", "p_zero"), [(0, 0), (0.25, 0), (1, 0), (0.5, 0.25), (0, 1)])
+def test_r_is_at_most_t_and_equal_or_zero_as_often_as_asked(p_equal, p_zero):
+    r, t = sample_r_t(1000, p_equal, p_zero)
     assert r.shape == t.shape == (1000, 1)
     assert (r <= t).all()
-    assert (r == t).float().mean() == p_equal
+    assert (r == t).float().mean().item() == pytest.approx(p_equal)
+    assert (r == 0).float().mean().item() == pytest.approx(p_zero)
 
 
 def test_times_are_the_order_statistics_of_uniforms(generator):
     r, t = sample_r_t(100_000, 0, generator=generator)
     assert abs(r.mean() - 1 / 3) < 0.005
     assert abs(t.mean() - 2 / 3) < 0.005
+
+
+def test_squared_uniform_times_are_even_in_their_root(generator):
+    root = squared_uniform(100_000, 1, generator=generator).sqrt()
+    assert torch.histc(root, 10, 0, 1).sub(10_000).abs().max() < 500
 
 
 def test_logit_normal_times_have_the_stated_logits(generator):

@@ -1,0 +1,287 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. Compare: who wins where, and by how much?
+#
+# **The question.** Flow matching, mean flow and improved mean flow, on four distributions: which is best at how many steps,
+# by how much, at what cost?
+#
+# **The ending.** In one step the two mean flows win everywhere, by a factor of twenty and more. At 128 steps flow matching
+# is as good or better. Here is the one-step round.
+
+# %%
+import statistics
+import time
+
+import torch
+
+from mfutils import (
+    DISTRIBUTIONS, METHODS, GaussianMixture, MeanVelocityMLP, check, flow_map, gaussian,
+    load_pretrained, mean_flow_loss, noise_floor, plots, sample, sliced_w2, train, widgets,
+)
+from mfutils.pretrained import load_record, retrain
+
+# %%
+z_1 = gaussian(20_000, torch.manual_seed(0))
+targets = {name: dist.sample(20_000, torch.manual_seed(1)) for name, dist in DISTRIBUTIONS.items()}
+nets = {(name, method): load_pretrained(name, method) for name in DISTRIBUTIONS for method in METHODS}
+
+# %%
+rows = {name: {method: sample(nets[name, method], z_1, 1) for method in METHODS} | {"target": targets[name]}
+        for name in DISTRIBUTIONS}
+fig = plots.gallery(rows)
+plots.show(fig, "Four rows, one per distribution, with one-step samples of flow matching (a blob each time), mean flow and "
+                "improved mean flow (recognisable checkerboard, crescent, spiral and eight blobs), and the target.")
+
+# %% [markdown]
+# *One evaluation each, from the same noise. Flow matching puts all on the data mean; both mean flows show the shape.*
+#
+# | | |
+# |---|---|
+# | **You will do** | score twelve trained networks; compare differences with the noise; weigh cost against quality; retrain any of them |
+# | **You will learn** | when a difference is a difference; which method to choose for how many steps |
+# | **You need** | notebooks [2](02_flow_matching.ipynb) and [3](03_mean_flow.ipynb) |
+# | **Time** | 25 minutes to read; about a minute and a half to run |
+#
+# ## The contestants
+#
+# All have the same network (4 × 64, GELU), batch size (2,048), number of steps (10,000), optimiser, schedule and averaging. They
+# differ in two things, the loss and the times:
+#
+# | method | loss | times | tangent of $z$ |
+# |---|---|---|---|
+# | `flow_matching` | $\lvert v_\theta - (\varepsilon - x)\rvert^2$ | $t$ uniform | none |
+# | `mean_flow` | $\lvert u_\theta - \mathrm{sg}(u_\text{tgt})\rvert^2$ | $r \le t$ uniform, half of them equal | $\varepsilon - x$ |
+# | `improved_mean_flow` | the same | the same | $u_\theta(z, t, t)$ |
+#
+# Their weights come with the course (`make weights` makes them again). Each was trained from three seeds; the first is shipped, and
+# a record keeps the distances and training times of all three.
+
+# %%
+record = load_record()
+print("trained with torch", record["torch"], "; distances from", record["n"], "points")
+scores = {}  # (distribution, method, n_steps) → one sliced W2 per seed
+for run in record["runs"]:
+    for n_steps, distance in run["sliced_w2"].items():
+        scores.setdefault((run["distribution"], run["method"], int(n_steps)), []).append(distance)
+
+# %% [markdown]
+# **Trust, but check:** the shipped networks, scored here with fresh noise and fresh targets of 20,000 points, must agree with the
+# record of their own seed, up to the noise floor at 20,000.
+
+# %%
+steps = (1, 2, 4, 8, 32, 128)
+samples = {(name, method, n): sample(nets[name, method], z_1, n) for name, method in nets for n in steps}
+distances = {key: sliced_w2(points, targets[key[0]]) for key, points in samples.items()}
+
+# %%
+floors = {name: noise_floor(sliced_w2, dist, 20_000) for name, dist in DISTRIBUTIONS.items()}
+for key, distance in distances.items():
+    assert abs(distance - scores[key][0]) < 2 * floors[key[0]][1], key
+
+# %% [markdown]
+# ## Quality against steps
+#
+# Sliced W2 from 50,000 points, mean over three seeds ± their standard deviation, above the **noise floor**: the distance
+# between two fresh target sets, its mean and 95 % quantile.
+
+# %%
+for name in DISTRIBUTIONS:
+    mean, high = record["floor"][name]
+    print(f"\n{name}: noise floor {mean:.3f}, 95 % quantile {high:.3f}")
+    print(" " * 19 + "".join(f"{n:>9} NFE  " for n in steps))
+    for method in METHODS:
+        cells = (f"{statistics.mean(scores[name, method, n]):.3f} ± {statistics.stdev(scores[name, method, n]):.3f}" for n in steps)
+        print(f"{method:19}" + "  ".join(cells))
+
+# %%
+fig = plots.distances_by_steps(
+    {name: {method: {n: scores[name, method, n] for n in steps} for method in METHODS} for name in DISTRIBUTIONS}, record["floor"])
+plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each, flow matching falls steeply from about 1 to "
+                "the noise floor, while the two mean flows lie on one low, nearly flat band and meet flow matching near 32.")
+
+# %% [markdown]
+# *In every panel flow matching falls with the number of steps and the mean flows hardly change: what they can do, they do at
+# once.*
+#
+# **Before you use the panel:** which distribution do you expect to be the hardest in one step, and what will be wrong with it?
+
+# %%
+widgets.comparison_panel({key: points[:4000] for key, points in samples.items()}, targets, distances)
+
+# %% [markdown]
+# ## Who wins where
+#
+# For every distribution and number of steps, the table names the best method, and with it all that are not clearly worse: whose
+# mean is within two standard deviations over seeds (the larger one) of the best. A star marks a distance below the noise floor's
+# 95 % quantile, which cannot be told from perfect.
+
+# %%
+short = {"flow_matching": "FM", "mean_flow": "MF", "improved_mean_flow": "iMF"}
+means = {key: statistics.mean(values) for key, values in scores.items()}
+spreads = {key: statistics.stdev(values) for key, values in scores.items()}
+
+
+def winners(name, n):
+    best = min(METHODS, key=lambda method: means[name, method, n])
+    margin = {method: 2 * max(spreads[name, method, n], spreads[name, best, n]) for method in METHODS}
+    tied = [method for method in METHODS if means[name, method, n] <= means[name, best, n] + margin[method]]
+    return " ".join(short[m] + "*" * (means[name, m, n] < record["floor"][name][1]) for m in tied)
+
+
+# %%
+print(" " * 15 + "".join(f"{n:>13} NFE" for n in steps))
+for name in DISTRIBUTIONS:
+    print(f"{name:15}" + "".join(f"{winners(name, n):>17}" for n in steps))
+
+# %% [markdown]
+# In one step flow matching is never among the winners. How far behind is it?
+
+# %%
+for name in DISTRIBUTIONS:
+    best = min(means[name, "mean_flow", 1], means[name, "improved_mean_flow", 1])
+    ratio = means[name, "flow_matching", 1] / best
+    print(f"{name:16} flow matching is {ratio:3.0f} times as far as the better mean flow, "
+          f"which is at {best / record['floor'][name][0]:.1f} × floor")
+    assert ratio > 15
+
+# %%
+for name in DISTRIBUTIONS:
+    assert all("FM" not in winners(name, n).replace("iMF", "") for n in (1, 2, 4))
+    assert "FM" in winners(name, 128).replace("iMF", "")
+
+# %% [markdown]
+# In plain words:
+#
+# * **One to four steps:** a mean flow, on every distribution.
+# * **128 steps:** flow matching is among the best everywhere, and alone at the noise floor on the checkerboard. Its velocity is learned
+#   without the tangent's noise, and with so many steps Euler's error is gone.
+# * **Mean flow or improved mean flow?** With this network and budget the difference is within the spread over seeds.
+#
+# ## What it costs
+#
+# Training: a hundred steps of each method, in turn, five rounds, on the machine that made this page. The ratio is what carries over.
+
+
+# %%
+def seconds_for_all_steps(method, n=100):
+    start = time.perf_counter()
+    retrain("checkerboard", method, n_steps=n)
+    return (time.perf_counter() - start) * 10_000 / n
+
+
+rounds = [{method: seconds_for_all_steps(method) for method in METHODS} for _ in range(5)]
+
+# %%
+print("method               training   ratio   one step: sliced W2, four distributions")
+for method in METHODS:
+    seconds = statistics.median(row[method] for row in rounds)
+    ratio = statistics.median(row[method] / row["flow_matching"] for row in rounds)
+    quality = "  ".join(f"{means[name, method, 1]:.3f}" for name in DISTRIBUTIONS)
+    print(f"{method:19} {seconds:7.0f} s   {ratio:5.1f}   {quality}")
+assert 1.2 < ratio < 6
+
+# %% [markdown]
+# The JVP carries a derivative along with every value of the forward pass; the backward pass goes through the value only. So the
+# arithmetic grows from three passes (forward, and backward for two) to four, not to six: the rest of the ratio is Python calling many
+# small operations, and `torch.compile` takes most of it away.
+#
+# Sampling: every evaluation costs the same, so one step costs a hundredth of a hundred steps. Training is paid once, sampling each
+# time.
+#
+# ## Retrain one yourself
+#
+# Any entry of the table, from any seed. Here 1,500 steps instead of 10,000, so that you need not wait; leave out `n_steps` to get
+# the shipped recipe.
+
+# %%
+net, losses = retrain("spiral", "improved_mean_flow", seed=5, n_steps=1500)
+for n in (1, 8):
+    mine = sliced_w2(sample(net, z_1, n), targets["spiral"])
+    print(f"{n} NFE: 1,500 steps {mine:.3f}, 10,000 steps {distances['spiral', 'improved_mean_flow', n]:.3f}")
+
+# %% [markdown]
+# ## What we have
+#
+# * Mean flow turns **training cost into sampling speed**: a training step costs two to three times as much, a sample a hundredth.
+# * One step is a factor of fifteen and more better than flow matching's, and still two to three times the noise floor away.
+# * "Multi-step mean flow is worse" is true here by a few hundredths. It is not a law: it is what a small network and a noisy tangent
+#   leave over.
+#
+# ## Exercises
+#
+# **1. Read the table.** On which distribution is the one-step `improved_mean_flow` the furthest from its own noise floor, as a multiple
+# of the floor's mean? Give the multiple.
+
+# %%
+furthest = ...  # from means and record["floor"]
+
+# %%
+multiples = {name: means[name, "improved_mean_flow", 1] / record["floor"][name][0] for name in DISTRIBUTIONS}
+check(furthest, max(multiples.values()), "Divide means[name, 'improved_mean_flow', 1] by record['floor'][name][0]; take the largest.",
+      tolerance=0.01)
+
+# %% tags=["solution"]
+worst = max(multiples, key=multiples.get)
+furthest = multiples[worst]
+print(worst, round(furthest, 1))
+check(furthest, max(multiples.values()), "", tolerance=0.01)
+
+# %% [markdown]
+# **2. Break even.** Suppose a training step of a mean flow costs 2.5 times one of flow matching, an evaluation costs a third of a
+# flow-matching training step on the same number of points, and flow matching needs 32 evaluations for the quality mean flow has
+# with one. After how many batches of samples has the mean flow paid for 10,000 steps of dearer training?
+
+# %%
+batches = ...  # one line
+
+# %%
+check(batches, 1.5 * 10_000 / (31 / 3), "Extra training: 1.5 × 10,000. Saved per batch of samples: 31 evaluations of a third each.",
+      tolerance=1)
+
+# %% tags=["solution"]
+batches = (2.5 - 1) * 10_000 / ((32 - 1) / 3)
+print(f"{batches:.0f} batches: fewer than it was trained on")
+check(batches, 1.5 * 10_000 / (31 / 3), "", tolerance=1)
+
+# %% [markdown]
+# **3. Your own distribution.** A `GaussianMixture` takes any list of points, and its exact velocity comes with it. Make a distribution of
+# your own (your initial, a heart, a ring), then train a mean flow on it for 5,000 short steps and look at one step of it.
+
+# %%
+mine = ...  # GaussianMixture(points, sd=0.1), points a (k, 2) list or tensor
+
+# %%
+if mine is not ...:
+    own, _ = train(MeanVelocityMLP(), mean_flow_loss, mine.sample, METHODS["mean_flow"][2], n_steps=5000, batch_size=512)
+    plots.show(plots.clouds({"one step": sample(own, z_1, 1)}, target=mine.sample(4000), size=2.3), "One step, and my distribution.")
+
+# %% tags=["solution"]
+s = torch.linspace(0, 2 * torch.pi, 60)
+heart = GaussianMixture(torch.stack([16 * s.sin() ** 3, 13 * s.cos() - 5 * (2 * s).cos() - 2 * (3 * s).cos()], dim=1) / 9, sd=0.1)
+torch.manual_seed(0)
+own, _ = train(MeanVelocityMLP(), mean_flow_loss, heart.sample, METHODS["mean_flow"][2], n_steps=5000, batch_size=512)
+ones = torch.ones(4000, 1)
+fig = plots.clouds({"learned, one step": sample(own, z_1, 1), "exact flow map": flow_map(heart, z_1[:4000], 0 * ones, ones)},
+                   target=heart.sample(4000), size=2.3)
+plots.show(fig, "A heart: one step of a briefly trained mean flow, blurred; the exact flow map; the target.")
+
+# %% [markdown]
+# ## Further reading
+#
+# * Geng et al., [Mean Flows](https://arxiv.org/abs/2505.13447) and [Improved Mean Flows](https://arxiv.org/abs/2512.02012) (2025).
+# * Boffi, Albergo, Vanden-Eijnden, [flow maps by self-distillation](https://arxiv.org/abs/2505.18825) (2025).
+# * [AlphaFlow](https://arxiv.org/abs/2510.20771) (2025): from flow matching to mean flow along a curriculum.
+# * Raymond Fan, *Introduction to Mean Flow* (2025).

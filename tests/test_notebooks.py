@@ -1,0 +1,122 @@
+"""Promises about the notebooks as files: paired, executed, readable without a kernel, and short of breath."""
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+import mfutils
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+SOURCES = sorted(FOLDER.glob("[0-9]*.py"))
+
+
+@pytest.fixture(params=SOURCES, ids=lambda path: path.stem)
+def source(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(source):
+    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_four_and_no_orphans():
+    assert [path.stem for path in SOURCES] == ["01_derivation", "02_flow_matching", "03_mean_flow", "04_comparison"]
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == [path.stem for path in SOURCES]
+
+
+def test_source_and_notebook_agree(source, notebook):
+    def content(nb):
+        return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in nb.cells]
+
+    assert content(jupytext.read(source)) == content(notebook)
+
+
+def test_it_was_run_from_top_to_bottom_without_errors_or_warnings(notebook):
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+
+
+def test_it_holds_no_widget_no_machine_path_and_is_light(source, notebook):
+    text = source.with_suffix(".ipynb").read_text()
+    assert "widgets" not in notebook.metadata
+    assert "application/vnd.jupyter.widget-view+json" not in text
+    assert not re.search(r"/(home|root|tmp|work|Users)/", text)
+    assert len(text) < 1_500_000
+
+
+def test_every_figure_is_described_in_words(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert len(output["metadata"]["image/png"]["alt"]) > 20
+                assert output["data"]["text/plain"] == output["metadata"]["image/png"]["alt"]
+
+
+def test_a_still_stands_above_every_slider_with_a_question_between(notebook):
+    cells = notebook.cells
+    sliders = [i for i, cell in enumerate(cells) if cell.cell_type == "code" and cell.source.startswith("widgets.")]
+    assert sliders
+    for i in sliders:
+        assert cells[i - 1].cell_type == "markdown"
+        assert "?" in cells[i - 1].source
+        above = [output for cell in cells[max(0, i - 8):i] for output in cell.get("outputs", [])]
+        assert any("image/png" in output.get("data", {}) for output in above)
+
+
+def test_cells_are_short(notebook):
+    lengths = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(notebook)]
+    assert max(lengths) <= 25
+    assert statistics.median(lengths) <= 6
+
+
+def test_it_opens_with_what_the_reader_will_do_learn_need_and_how_long(notebook):
+    opening = "".join(cell.source for cell in notebook.cells[:6])
+    for word in ("# ", "The question", "The ending", "You will do", "You will learn", "You need", "to run"):
+        assert word in opening
+
+
+def test_it_credits_the_paper_and_the_tutorial(notebook):
+    text = "".join(cell.source for cell in notebook.cells)
+    assert "2505.13447" in text
+    assert "Raymond Fan" in text
+    assert "Further reading" in text
+
+
+def test_it_predicts_and_it_asserts(notebook):
+    assert sum("**Predict" in cell.source or "**Before you" in cell.source for cell in notebook.cells) >= 2
+    assert sum("assert " in cell.source for cell in code_cells(notebook)) >= 3
+
+
+def test_it_has_exercises_with_solutions(notebook):
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^\*\*(\d)\. ", prose, re.MULTILINE)
+    solutions = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+    assert len(headings) >= 3
+    assert len(solutions) >= 3
+
+
+def test_it_defines_no_public_name_of_mfutils(source):
+    defined = {node.name for node in ast.walk(ast.parse(source.read_text()))
+               if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert not defined & set(mfutils.__all__)
+
+
+def test_checked_outputs_have_something_to_check(notebook):
+    for cell in code_cells(notebook):
+        if "nbval-check-output" in cell.metadata.get("tags", []):
+            assert cell.execution_count
+            assert cell.outputs
