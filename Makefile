@@ -22,7 +22,7 @@ test: setup  ## run the tests, and every notebook cell by cell
 notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 	$(BIN)/python tools/make_notebooks.py
 
-weights: setup  ## train the networks that come with the course (half an hour)
+weights: setup  ## train the networks that come with the course (twenty minutes)
 	$(BIN)/python tools/make_weights.py
 
 picture: setup  ## draw the README's picture

@@ -19,7 +19,7 @@ from .flow import (
     sample_r_t,
     squared_uniform,
 )
-from .metrics import noise_floor, sliced_w2
+from .metrics import noise_floor, sliced_w2, total_variation
 from .nets import MeanVelocityMLP, VelocityMLP
 from .pretrained import METHODS, load_pretrained
 from .training import gaussian, train
@@ -28,5 +28,5 @@ __all__ = [
     "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check",
     "euler", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
     "load_pretrained", "logit_normal", "mean_flow_loss", "mean_velocity", "noise_floor", "sample", "sample_r_t",
-    "sliced_w2", "squared_uniform", "train",
+    "sliced_w2", "squared_uniform", "total_variation", "train",
 ]

@@ -59,7 +59,7 @@ def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
     x, eps: (n, 2).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  p: power of the adaptive weight, see `weighted`.
     """
     z, v = interpolate(x, eps, t)
-    return _regress_on_target(u_net, z, r, t, v, tangent=v, p=p)
+    return regress_on_target(u_net, z, r, t, v, tangent=v, p=p)
 
 
 def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
@@ -70,10 +70,11 @@ def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
     z, v = interpolate(x, eps, t)
     with torch.no_grad():
         tangent = u_net(z, t, t)
-    return _regress_on_target(u_net, z, r, t, v, tangent=tangent, p=p)
+    return regress_on_target(u_net, z, r, t, v, tangent=tangent, p=p)
 
 
-def _regress_on_target(u_net, z, r, t, v, tangent, p):
+def regress_on_target(u_net, z, r, t, v, tangent, p):
+    """The part that both mean-flow losses share: they differ in how fast z is said to move, `tangent`."""
     check_times(len(z), r=r, t=t)
     tangents = (tangent, torch.zeros_like(r), torch.ones_like(t))
     u, dudt = torch.func.jvp(u_net, (z, r, t), tangents)
@@ -82,7 +83,7 @@ def _regress_on_target(u_net, z, r, t, v, tangent, p):
 
 
 def weighted(error, p, c=1e-3):
-    """Per-sample squared errors (n,), each divided by (itself + c)^p held fixed (Geng et al. 2025, eq. 22).
+    """Per-sample squared errors (n,), each divided by (itself + c)^p held fixed (Geng et al. 2025, Section 4.3).
 
     p = 0 is plain squared error. With p = 1 every sample pulls about equally hard, and the printed
     loss is near 1 whatever the error: do not read it.

@@ -19,7 +19,7 @@ def gaussian(n, generator=None):
     return torch.randn(n, 2, generator=generator)
 
 
-def train(net, loss, data, times, noise=gaussian, *, n_steps=10_000, batch_size=2048, lr=3e-3,
+def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=1024, lr=3e-3,
           ema_decay=0.999, seed=0, checkpoint=None, checkpoint_every=1000, resume=None):
     """Minimise loss(net, x, eps, *times) and return (the EMA network on the CPU, the losses (n_steps,)).
 

@@ -40,9 +40,9 @@ def u(z, r, t):
 
 # %%
 torch.manual_seed(0)
-z_1 = torch.randn(2000, 2)
+z_1 = torch.randn(4000, 2)
 ending = {"noise": z_1, "one step of v": sample(euler(board.velocity), z_1, 1), "one step of u": sample(u, z_1, 1)}
-fig = plots.clouds(ending, target=board.sample(2000), size=2.3)
+fig = plots.clouds(ending, target=board.sample(4000), size=2.3)
 plots.show(fig, "Four squares: a cloud of noise; one step of the velocity puts all its points on the centre; one step "
                 "of the average velocity makes the checkerboard; the checkerboard itself.")
 
@@ -369,7 +369,7 @@ assert min(error for name, error in residuals.items() if name != "(v, 0, 1)") > 
 # | `lucidrains` | $u(z, t, t-r)$ | $(v, 1, 1)$ |
 #
 # All three are right, each for its own order. The paper tried the wrong ones: on ImageNet 256² (B/4, 80 epochs, one step) the
-# FID is 61.06 with the right tangents and 268.06, 329.22 and 137.96 with $(v,0,0)$, $(v,1,0)$ and $(v,1,1)$ (Table 1c).
+# FID is 61.06 with the right tangents and 268.06, 329.22 and 137.96 with $(v,0,0)$, $(v,1,0)$ and $(v,1,1)$ (Table 1b).
 #
 # ## With pencil and paper: one Gaussian
 #

@@ -64,7 +64,7 @@ plots.show(fig, "Noise; one step of flow matching, a blob in the middle; one ste
 torch.manual_seed(0)
 u_net = MeanVelocityMLP()
 x, eps = board.sample(1024), torch.randn(1024, 2)
-r, t = sample_r_t(1024, p_equal=0.5, p_zero=0.25, times=squared_uniform)
+r, t = sample_r_t(1024, p_equal=0.5, p_zero=0.125, times=squared_uniform)
 z, v = interpolate(x, eps, t)
 print("z", tuple(z.shape), "  r", tuple(r.shape), "  t", tuple(t.shape), "  u", tuple(u_net(z, r, t).shape))
 
@@ -73,7 +73,7 @@ print("z", tuple(z.shape), "  r", tuple(r.shape), "  t", tuple(t.shape), "  u", 
 #
 # * In half of the rows $r = t$ (`p_equal`). There the identity reads $u = v$: these rows are plain flow matching, and they anchor all
 #   the others.
-# * In a quarter of the rows $r = 0$ (`p_zero`), since that is the end which one step has to reach.
+# * In an eighth of the rows $r = 0$ (`p_zero`), since that is the end which one step has to reach.
 # * The times are *squares* of uniform draws, so more of them are near the data. Here is why: this is how fast the exact velocity
 #   changes along a path, $|\mathrm{d}v/\mathrm{d}t|$, at five times.
 
@@ -142,7 +142,7 @@ by_hand
 # The module's function, and the part it shares with its improved sister (which is an exercise below):
 
 # %%
-Code(inspect.getsource(mean_flow_loss) + "\n\n" + inspect.getsource(flow._regress_on_target), language="python")
+Code(inspect.getsource(mean_flow_loss) + "\n\n" + inspect.getsource(flow.regress_on_target), language="python")
 
 # %%
 assert torch.equal(mean_flow_loss(u_net, x, eps, r, t), by_hand)
@@ -169,7 +169,7 @@ assert cosine < 0.999
 
 # %%
 def times(n, generator):
-    return sample_r_t(n, p_equal=0.5, p_zero=0.25, times=squared_uniform, generator=generator)
+    return sample_r_t(n, p_equal=0.5, p_zero=0.125, times=squared_uniform, generator=generator)
 
 
 def without_detach(u_net, x, eps, r, t):

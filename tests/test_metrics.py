@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from mfutils import noise_floor, sliced_w2
+from mfutils import noise_floor, sliced_w2, total_variation
 
 
 def test_a_shift_costs_its_length_over_root_two(generator):
@@ -19,6 +19,14 @@ def test_a_wider_gaussian_costs_the_difference_of_widths(generator):
 def test_it_is_a_distance_between_sets_not_lists(generator):
     x = torch.randn(500, 2, generator=generator)
     assert sliced_w2(x, x.flip(0)) < 1e-6
+
+
+def test_total_variation_is_the_share_of_mass_that_moved(generator):
+    x = torch.rand(10_000, 2, generator=generator)
+    moved = x.clone()
+    moved[:2500] -= 2  # a quarter of the points leaves the square for another
+    assert math.isclose(total_variation(x, moved), 0.25, abs_tol=1e-6)
+    assert total_variation(x, x - 2) == 1
 
 
 def test_the_floor_falls_with_the_root_of_n(board):
