@@ -1,4 +1,4 @@
-"""Mean flows on the plane: everything the notebooks import.
+"""Mean flows on the plane.
 
 Conventions (Geng et al. 2025, arXiv 2505.13447): t = 0 is data, t = 1 is noise, z_t = (1 − t) x + t ε.
 Points have shape (n, 2), times (n, 1). Arguments come in the order (z, r, t) with r ≤ t, tangents in the
@@ -21,12 +21,12 @@ from .flow import (
 )
 from .metrics import noise_floor, sliced_w2, total_variation
 from .nets import MeanVelocityMLP, VelocityMLP
-from .pretrained import METHODS, load_pretrained
+from .pretrained import METHODS, load_pretrained, load_record, retrain
 from .training import gaussian, train
 
 __all__ = [
     "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check",
     "euler", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
-    "load_pretrained", "logit_normal", "mean_flow_loss", "mean_velocity", "noise_floor", "sample", "sample_r_t",
-    "sliced_w2", "squared_uniform", "total_variation", "train",
+    "load_pretrained", "load_record", "logit_normal", "mean_flow_loss", "mean_velocity", "noise_floor", "retrain",
+    "sample", "sample_r_t", "sliced_w2", "squared_uniform", "total_variation", "train",
 ]

@@ -23,7 +23,7 @@ class GaussianMixture:
         check_points("means", self.means)
         self.sd = torch.as_tensor(sd, dtype=torch.float64).expand(len(self.means))
         if not (self.sd > 0).all():
-            raise ValueError(f"sd must be positive; got {sd}. A mixture of points has no velocity at t = 0.")
+            raise ValueError(f"sd must be positive; got {sd}. Give every point a little width, say 0.05.")
 
     def sample(self, n, generator=None):
         """n independent points, (n, 2) float32."""

@@ -6,11 +6,11 @@ import torch
 def check(answer, expected, hint, tolerance=1e-4):
     """Print whether `answer` equals `expected` within `tolerance`, and otherwise how it differs, with a hint."""
     if answer is ...:
-        print("Not answered yet: replace the three dots, then run this cell again.")
+        print("Not answered yet: replace the three dots in the cell above, run it, then run this one.")
         return
     try:
         answer = torch.as_tensor(answer).detach().double()
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError):  # None, a function, a list of three dots
         print(f"Not yet. Expected numbers, got {type(answer).__name__}. {hint}")
         return
     expected = torch.as_tensor(expected).detach().double()

@@ -1,6 +1,7 @@
-"""The algorithm: the path, the times, the losses, the sampler. Nothing else is needed to train a mean flow.
+"""The algorithm in four parts: the path, the times, the losses, the sampler.
 
 Losses are pure: data, noise and times come in as arguments, so that a number can be checked by hand.
+Each returns one number, the mean over the batch of a squared distance summed over the two coordinates.
 """
 
 import torch
@@ -25,12 +26,13 @@ def logit_normal(*size, mean=-0.4, sd=1.0, generator=None):
 
 
 def squared_uniform(*size, generator=None):
-    """Times U² with U uniform in [0, 1): denser near data, where paths bend most. Even in √t, as `flow_map` steps."""
+    """Squares of uniform draws, a choice of this course. The larger of two squares is itself uniform, and the
+    smaller lies near data; the larger of two uniform draws leans to noise (its density is 2t)."""
     return torch.rand(*size, generator=generator) ** 2
 
 
 def sample_r_t(n, p_equal=0.5, p_zero=0.0, times=torch.rand, generator=None):
-    """Two times for each of n points: draw two and sort them into r ≤ t; then set r = t, or r = 0, in some rows.
+    """Two times for each of n points: draw two, call the smaller r; then set r = t, or r = 0, in some rows.
 
     p_equal: the share of rows with r = t, which learn the velocity. They come first.
     p_zero: the share of rows with r = 0, the end that one step must reach. They come last.
@@ -48,13 +50,14 @@ def sample_r_t(n, p_equal=0.5, p_zero=0.0, times=torch.rand, generator=None):
 
 
 def flow_matching_loss(v_net, x, eps, t):
-    """|v_net(z_t, t) − (ε − x)|², averaged over the batch (Lipman et al. 2023, arXiv 2210.02747, eq. 9)."""
+    """|v_net(z_t, t) − (ε − x)|² (Lipman et al. 2023, arXiv 2210.02747, eq. 9). x, eps: (n, 2).  t: (n, 1)."""
     z, v = interpolate(x, eps, t)
     return (v_net(z, t) - v).square().sum(dim=1).mean()
 
 
 def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
-    """|u_net(z_t, r, t) − sg(u_tgt)|² with u_tgt = v − (t − r) du/dt (Geng et al. 2025, Algorithm 1).
+    """|u_net(z_t, r, t) − sg(u_tgt)|² with u_tgt = ε − x − (t − r) du/dt; sg is the stop-gradient, `detach`
+    (Geng et al. 2025, Algorithm 1).
 
     x, eps: (n, 2).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  p: power of the adaptive weight, see `weighted`.
     """
@@ -65,7 +68,8 @@ def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
 def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
     """`mean_flow_loss` with the network's own velocity u(z, t, t) as the tangent of z.
 
-    It has the conditional velocity's mean without its noise (Geng et al. 2025, arXiv 2512.02012).
+    Once trained, u(z, t, t) is close to the mean of the conditional velocity and has none of its noise
+    (Geng et al. 2025, arXiv 2512.02012). Arguments as in `mean_flow_loss`.
     """
     z, v = interpolate(x, eps, t)
     with torch.no_grad():
@@ -85,8 +89,8 @@ def regress_on_target(u_net, z, r, t, v, tangent, p):
 def weighted(error, p, c=1e-3):
     """Per-sample squared errors (n,), each divided by (itself + c)^p held fixed (Geng et al. 2025, Section 4.3).
 
-    p = 0 is plain squared error. With p = 1 every sample pulls about equally hard, and the printed
-    loss is near 1 whatever the error: do not read it.
+    p = 0 is plain squared error; with p = 0.5 every sample pulls about equally hard; with p = 1 those of
+    small error pull harder, and the printed loss is near 1 while errors are well above c: do not read it.
     """
     return error / (error.detach() + c) ** p
 

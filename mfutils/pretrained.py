@@ -23,7 +23,7 @@ def one_time(n, generator):
 
 
 def two_times(n, generator):
-    """r ≤ t with more near data, equal in half of the rows, r = 0 in an eighth."""
+    """t uniform, r below it and nearer to data; r = t in half of the rows, r = 0 in an eighth."""
     return sample_r_t(n, p_equal=0.5, p_zero=0.125, times=squared_uniform, generator=generator)
 
 

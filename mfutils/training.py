@@ -1,6 +1,7 @@
 """One training loop for every loss in the course: Adam, cosine learning rate, EMA, exact resume."""
 
 import copy
+import math
 import signal
 import threading
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
 
     An interrupt (Ctrl-C, or Jupyter's stop button) is obeyed between two steps, after saving to
     `checkpoint`, or to interrupted.pt. `net` itself is left as it was, so a cell can be run again.
+
+    Raises ValueError for bad counts, for points of a wrong shape, and for a file saved by another recipe;
+    FloatingPointError as soon as the loss is NaN.
     """
     for name, count in dict(n_steps=n_steps, batch_size=batch_size, checkpoint_every=checkpoint_every).items():
         check_count(name, count)
@@ -79,7 +83,7 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
             if done % 100 == 0 or done == n_steps:
                 recent = history[max(0, done - 100):done].mean().item()
                 bar.set_postfix(loss=f"{recent:.3f}")
-                if recent != recent:
+                if math.isnan(recent):
                     raise FloatingPointError(f"the loss became NaN before step {done}. Try a lower lr than {lr}.")
             if checkpoint and done % checkpoint_every == 0:
                 save(checkpoint, done)

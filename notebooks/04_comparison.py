@@ -117,6 +117,22 @@ plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each
 # *In every panel flow matching falls with the number of steps and the mean flows hardly change: what they can do, they do at
 # once.*
 #
+# ## A sharper eye
+#
+# Sliced W2 is blunt: a blurred edge costs it little. **Total variation** between histograms (64 × 64 tiles) is sharp: it is the share
+# of points that lie in a wrong tile. Its floor is high, since even 50,000 points are few per tile.
+
+# %%
+print("total variation, mean over seeds (floor)     1 NFE   8 NFE   128 NFE")
+for name in DISTRIBUTIONS:
+    for method in METHODS:
+        runs = [run["total_variation"] for run in record["runs"] if (run["distribution"], run["method"]) == (name, method)]
+        cells = "   ".join(f"{statistics.mean(run[n] for run in runs):.3f}" for n in ("1", "8", "128"))
+        print(f"{name:16} {method:19} ({record['floor']['total_variation'][name][0]:.3f})  {cells}")
+
+# %% [markdown]
+# *By this measure no method is at the floor, and one step of a mean flow is visibly less sharp than eight.*
+#
 # **Before you use the panel:** which distribution do you expect to be the hardest in one step, and what will be wrong with it?
 
 # %%

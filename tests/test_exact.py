@@ -18,12 +18,13 @@ def points(dist, generator):
 def test_one_gaussian_moves_as_the_formula_says(generator):
     mean, sd = torch.tensor([0.5, -1.0], dtype=torch.float64), 0.7
     r, t = torch.rand(100, 2, generator=generator).double().sort(dim=1).values.split(1, dim=1)
+    r[:20] = 0  # the whole way, with the last stretch that Runge–Kutta does not walk
     z = torch.randn(100, 2, generator=generator).double()
     spread_r, spread_t = (((1 - s) ** 2 * sd**2 + s**2).sqrt() for s in (r, t))
     z_r = (1 - r) * mean + spread_r / spread_t * (z - (1 - t) * mean)
     dist = GaussianMixture([mean.tolist()], sd)
-    torch.testing.assert_close(flow_map(dist, z, r, t), z_r, atol=2e-6, rtol=0)
-    torch.testing.assert_close(mean_velocity(dist, z, r, t), (z - z_r) / (t - r), atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(flow_map(dist, z, r, t), z_r, atol=5e-6, rtol=0)
+    torch.testing.assert_close(mean_velocity(dist, z, r, t), (z - z_r) / (t - r), atol=1e-4, rtol=1e-5)
 
 
 def test_25_steps_on_the_board_are_as_good_as_100(board, generator):
@@ -41,14 +42,15 @@ def test_the_identity_holds(dist, points):
 
 
 def test_the_mean_velocity_is_the_mean_of_the_velocity(dist, points):
-    # Simpson's rule along the path, over 200 intervals.
-    z, r, t = (part[:20] for part in points)
-    total = torch.zeros_like(z)
-    for k in range(201):
-        s = t + (r - t) * k / 200
-        here = flow_map(dist, z, s, t, n_steps=50)
-        total += (1 if k in (0, 200) else 4 if k % 2 else 2) * dist.velocity(here, s)
-    torch.testing.assert_close(total / 600, mean_velocity(dist, z, r, t, n_steps=50), atol=2e-3, rtol=1e-3)
+    # Simpson's rule along the path, over 100 intervals, all nodes of 20 paths in one call.
+    z, r, t = (part[:20].repeat_interleave(101, dim=0) for part in points)
+    node = torch.arange(101).repeat(20)[:, None]
+    s = t + (r - t) * node / 100
+    v = dist.velocity(flow_map(dist, z, s, t, n_steps=50), s)
+    weight = torch.where(node % 2 == 1, 4, torch.where((node == 0) | (node == 100), 1, 2))
+    mean = (weight * v).view(20, 101, 2).sum(dim=1) / 300
+    expected = mean_velocity(dist, *(part[:20] for part in points), n_steps=50)
+    torch.testing.assert_close(mean, expected, atol=2e-3, rtol=1e-3)
 
 
 def test_u_becomes_v_as_r_approaches_t(dist, points):
