@@ -18,8 +18,8 @@
 # **The question.** Flow matching, mean flow and improved mean flow, on four distributions: which is best at how many steps,
 # by how much, at what cost?
 #
-# **The ending.** In one step the two mean flows win everywhere, by a factor of twenty and more. At 128 steps flow matching
-# is as good or better. Here is the one-step round.
+# **The ending.** In one step the two mean flows win everywhere, by a factor of twenty and more; at 128 steps all three are close.
+# Here is the one-step round.
 
 # %%
 import statistics
@@ -29,10 +29,8 @@ import torch
 
 from mfutils import (
     DISTRIBUTIONS, METHODS, GaussianMixture, MeanVelocityMLP, check, flow_map, gaussian,
-    load_pretrained, mean_flow_loss, noise_floor, plots, sample, sliced_w2, train, widgets,
+    load_pretrained, load_record, mean_flow_loss, noise_floor, plots, retrain, sample, sliced_w2, train, widgets,
 )
-from mfutils.pretrained import load_record, retrain
-
 # %%
 z_1 = gaussian(20_000, torch.manual_seed(0))
 targets = {name: dist.sample(20_000, torch.manual_seed(1)) for name, dist in DISTRIBUTIONS.items()}
@@ -80,7 +78,7 @@ for run in record["runs"]:
 
 # %% [markdown]
 # **Trust, but check:** the shipped networks, scored here with fresh noise and fresh targets of 20,000 points, must agree with the
-# record of their own seed, up to the noise floor at 20,000.
+# record of their own seed, up to twice the 95 % quantile of the noise floor at 20,000.
 
 # %%
 steps = (1, 2, 4, 8, 32, 128)
@@ -88,15 +86,15 @@ samples = {(name, method, n): sample(nets[name, method], z_1, n) for name, metho
 distances = {key: sliced_w2(points, targets[key[0]]) for key, points in samples.items()}
 
 # %%
-floors = {name: noise_floor(sliced_w2, dist, 20_000) for name, dist in DISTRIBUTIONS.items()}
+allowed = {name: 2 * noise_floor(sliced_w2, dist, 20_000)[1] for name, dist in DISTRIBUTIONS.items()}
 for key, distance in distances.items():
-    assert abs(distance - scores[key][0]) < 2 * floors[key[0]][1], key
+    assert abs(distance - scores[key][0]) < allowed[key[0]], key
 
 # %% [markdown]
 # ## Quality against steps
 #
-# Sliced W2 from 50,000 points, mean over three seeds ± their standard deviation, above the **noise floor**: the distance
-# between two fresh target sets, its mean and 95 % quantile.
+# Sliced W2 from 50,000 points, mean over three seeds ± their standard deviation. The first line of each table is the **noise
+# floor**: the distance between two fresh target sets, its mean and 95 % quantile.
 
 # %%
 for name in DISTRIBUTIONS:
@@ -142,8 +140,8 @@ widgets.comparison_panel({key: points[:4000] for key, points in samples.items()}
 # ## Who wins where
 #
 # For every distribution and number of steps, the table names the best method, and with it all that are not clearly worse: whose
-# mean is within two standard deviations over seeds (the larger one) of the best. A star marks a distance below the noise floor's
-# 95 % quantile, which cannot be told from perfect.
+# mean is within two standard deviations over seeds (the larger one) of the best. A star marks a method that cannot be told from
+# perfect: all its seeds are below the noise floor's 95 % quantile.
 
 # %%
 short = {"flow_matching": "FM", "mean_flow": "MF", "improved_mean_flow": "iMF"}
@@ -154,14 +152,18 @@ spreads = {key: statistics.stdev(values) for key, values in scores.items()}
 def winners(name, n):
     best = min(METHODS, key=lambda method: means[name, method, n])
     margin = {method: 2 * max(spreads[name, method, n], spreads[name, best, n]) for method in METHODS}
-    tied = [method for method in METHODS if means[name, method, n] <= means[name, best, n] + margin[method]]
-    return " ".join(short[m] + "*" * (means[name, m, n] < floor[name][1]) for m in tied)
+    return [method for method in METHODS if means[name, method, n] <= means[name, best, n] + margin[method]]
+
+
+def starred(name, method, n):
+    return short[method] + "*" * (max(scores[name, method, n]) < floor[name][1])
 
 
 # %%
 print(" " * 15 + "".join(f"{n:>13} NFE" for n in steps))
 for name in DISTRIBUTIONS:
-    print(f"{name:15}" + "".join(f"{winners(name, n):>17}" for n in steps))
+    cells = (" ".join(starred(name, method, n) for method in winners(name, n)) for n in steps)
+    print(f"{name:15}" + "".join(f"{cell:>17}" for cell in cells))
 
 # %% [markdown]
 # In one step flow matching is never among the winners. How far behind is it?
@@ -176,8 +178,8 @@ for name in DISTRIBUTIONS:
 
 # %%
 for name in DISTRIBUTIONS:
-    assert all("FM" not in winners(name, n).replace("iMF", "") for n in (1, 2, 4))
-    assert "FM" in winners(name, 128).replace("iMF", "")
+    assert all("flow_matching" not in winners(name, n) for n in (1, 2, 4, 8))
+    assert "flow_matching" in winners(name, 128)
 
 # %% [markdown]
 # In plain words:
@@ -202,18 +204,18 @@ def seconds_for_all_steps(method, n=100):
 rounds = [{method: seconds_for_all_steps(method) for method in METHODS} for _ in range(5)]
 
 # %%
+ratios = {method: statistics.median(row[method] / row["flow_matching"] for row in rounds) for method in METHODS}
 print("method               training   ratio   one step: sliced W2, four distributions")
 for method in METHODS:
     seconds = statistics.median(row[method] for row in rounds)
-    ratio = statistics.median(row[method] / row["flow_matching"] for row in rounds)
     quality = "  ".join(f"{means[name, method, 1]:.3f}" for name in DISTRIBUTIONS)
-    print(f"{method:19} {seconds:7.0f} s   {ratio:5.1f}   {quality}")
-assert 1.2 < ratio < 6
+    print(f"{method:19} {seconds:7.0f} s   {ratios[method]:5.1f}   {quality}")
+assert all(1.2 < ratios[method] < 5 for method in ("mean_flow", "improved_mean_flow"))
 
 # %% [markdown]
 # The JVP carries a derivative along with every value of the forward pass; the backward pass goes through the value only. So the
-# arithmetic grows from three passes (forward, and backward for two) to four, not to six: the rest of the ratio is Python calling many
-# small operations, and `torch.compile` takes most of it away.
+# arithmetic grows from about three passes (one forward, and a backward that costs two) to four, and to five for the improved mean flow,
+# which also asks for $u(z, t, t)$. What is above that in the ratio is the overhead of calling many small operations.
 #
 # Sampling: every evaluation costs the same, so one step costs a hundredth of a hundred steps. Training is paid once, sampling each
 # time.
@@ -239,7 +241,7 @@ for n in (1, 8):
 #
 # ## Exercises
 #
-# **1. Read the table.** On which distribution is the one-step `improved_mean_flow` the furthest from its own noise floor, as a multiple
+# **1. Compute from the table.** On which distribution is the one-step `improved_mean_flow` the furthest from its own noise floor, as a multiple
 # of the floor's mean? Give the multiple.
 
 # %%
@@ -248,13 +250,13 @@ furthest = ...  # from means and floor
 # %%
 multiples = {name: means[name, "improved_mean_flow", 1] / floor[name][0] for name in DISTRIBUTIONS}
 check(furthest, max(multiples.values()), "Divide means[name, 'improved_mean_flow', 1] by floor[name][0]; take the largest.",
-      tolerance=0.01)
+      tolerance=0.1)
 
 # %% tags=["solution"]
 worst = max(multiples, key=multiples.get)
 furthest = multiples[worst]
 print(worst, round(furthest, 1))
-check(furthest, max(multiples.values()), "", tolerance=0.01)
+check(furthest, max(multiples.values()), "", tolerance=0.1)
 
 # %% [markdown]
 # **2. Break even.** Suppose a training step of a mean flow costs 2.5 times one of flow matching, an evaluation costs a third of a
@@ -275,21 +277,22 @@ check(batches, 1.5 * 15_000 / (31 / 3), "", tolerance=1)
 
 # %% [markdown]
 # **3. Your own distribution.** A `GaussianMixture` takes any list of points, and its exact velocity comes with it. Make a distribution of
-# your own (your initial, a heart, a ring), then train a mean flow on it for 5,000 short steps and look at one step of it.
+# your own (your initial, a heart, a ring), then train a mean flow on it for 5,000 steps and look at one step of it.
 
 # %%
 mine = ...  # GaussianMixture(points, sd=0.1), points a (k, 2) list or tensor
 
 # %%
+_, _, times = METHODS["mean_flow"]
 if mine is not ...:
-    own, _ = train(MeanVelocityMLP(), mean_flow_loss, mine.sample, METHODS["mean_flow"][2], n_steps=5000)
+    own, _ = train(MeanVelocityMLP(), mean_flow_loss, mine.sample, times, n_steps=5000)
     plots.show(plots.clouds({"one step": sample(own, z_1, 1)}, target=mine.sample(4000), size=2.3), "One step, and my distribution.")
 
 # %% tags=["solution"]
 s = torch.linspace(0, 2 * torch.pi, 60)
 heart = GaussianMixture(torch.stack([16 * s.sin() ** 3, 13 * s.cos() - 5 * (2 * s).cos() - 2 * (3 * s).cos()], dim=1) / 9, sd=0.1)
 torch.manual_seed(0)
-own, _ = train(MeanVelocityMLP(), mean_flow_loss, heart.sample, METHODS["mean_flow"][2], n_steps=5000)
+own, _ = train(MeanVelocityMLP(), mean_flow_loss, heart.sample, times, n_steps=5000)
 ones = torch.ones(4000, 1)
 fig = plots.clouds({"learned, one step": sample(own, z_1, 1), "exact flow map": flow_map(heart, z_1[:4000], 0 * ones, ones)},
                    target=heart.sample(4000), size=2.3)
