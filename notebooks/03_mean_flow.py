@@ -167,7 +167,7 @@ assert cosine < 0.999
 
 # %% [markdown]
 # The value is the same and the gradient is another: without `detach` it runs through the derivative too, so it holds second
-# derivatives of the network. Train both for 1,500 steps, from the same weights, with the same batches:
+# derivatives of the network. Train both for 1,000 steps, from the same weights, with the same batches:
 
 # %%
 def times(n, generator):
@@ -185,7 +185,7 @@ n = 50_000
 z_1, target = gaussian(n, torch.manual_seed(1)), board.sample(n)
 short = {}
 for name, loss in {"with detach": mean_flow_loss, "without": without_detach}.items():
-    net, losses = train(fresh_net, loss, board.sample, times, n_steps=1500)
+    net, losses = train(fresh_net, loss, board.sample, times, n_steps=1000)
     short[name] = losses[-100:].mean().item(), sliced_w2(sample(net, z_1, 1), target)
     print(f"{name:12} final loss {short[name][0]:.2f}   one step, sliced W2 {short[name][1]:.3f}")
 
@@ -468,7 +468,7 @@ improved = (value - (v - (t - r) * rate).detach()).square().sum(dim=1).mean()
 check(improved, improved_mean_flow_loss(u_net, x, eps, r, t), "")
 
 # %% [markdown]
-# **4. Break it.** Write the loss with the tangents $(v, 1, 0)$ and train it for 1,500 steps. No error will be raised. How do you notice?
+# **4. Break it.** Write the loss with the tangents $(v, 1, 0)$ and train it for 1,000 steps. No error will be raised. How do you notice?
 
 
 # %%
@@ -488,12 +488,12 @@ def broken_loss(u_net, x, eps, r, t):
     return (u - (v - (t - r) * dudt).detach()).square().sum(dim=1).mean()
 
 
-broken_net, broken_losses = train(MeanVelocityMLP(), broken_loss, board.sample, times, n_steps=1500)
+broken_net, broken_losses = train(MeanVelocityMLP(), broken_loss, board.sample, times, n_steps=1000)
 print(f"final loss {broken_losses[-100:].mean():.2f}, which looks healthy; one step, sliced W2 "
       f"{sliced_w2(sample(broken_net, z_1, 1), target):.2f}, which does not")
 
 # %% [markdown]
-# **5. Undo it.** Train for 4,000 steps with our times, and with plain ones: `sample_r_t(n, p_equal=0.5, generator=generator)`. Compare them at
+# **5. Undo it.** Train for 2,000 steps with our times, and with plain ones: `sample_r_t(n, p_equal=0.5, generator=generator)`. Compare them at
 # 1 and at 32 steps. Which number suffers more, and why?
 
 
@@ -513,7 +513,7 @@ def plain_times(n, generator):
 
 
 for draw in (plain_times, times):
-    net, _ = train(fresh_net, mean_flow_loss, board.sample, draw, n_steps=4000)
+    net, _ = train(fresh_net, mean_flow_loss, board.sample, draw, n_steps=2000)
     one, many = (sliced_w2(sample(net, z_1, n_steps), target) for n_steps in (1, 32))
     print(f"{draw.__name__:12} 1 NFE {one:.3f}   32 NFE {many:.3f}")
 

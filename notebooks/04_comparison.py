@@ -18,7 +18,7 @@
 # **The question.** Flow matching, mean flow and improved mean flow, on four distributions: which is best at how many steps,
 # by how much, at what cost?
 #
-# **The ending.** In one step the two mean flows win everywhere, by a factor of twenty and more; at 128 steps all three are close.
+# **The ending.** In one step the two mean flows win everywhere, by a factor of thirty and more; at 128 steps all three are close.
 # Here is the one-step round.
 
 # %%
@@ -109,7 +109,7 @@ for name in DISTRIBUTIONS:
 fig = plots.distances_by_steps(
     {name: {method: {n: scores[name, method, n] for n in steps} for method in METHODS} for name in DISTRIBUTIONS}, floor)
 plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each, flow matching falls steeply from about 1 to "
-                "the noise floor, while the two mean flows lie on one low, nearly flat band and meet flow matching near 32.")
+                "the noise floor, while the two mean flows lie on one low, nearly flat band just above or within the noise floor.")
 
 # %% [markdown]
 # *In every panel flow matching falls with the number of steps and the mean flows hardly change: what they can do, they do at
@@ -121,16 +121,27 @@ plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each
 # of points that lie in a wrong tile. Its floor is high, since even 50,000 points are few per tile.
 
 # %%
+def blur(name, method, n):
+    return statistics.mean(run["total_variation"][str(n)] for run in record["runs"]
+                           if (run["distribution"], run["method"]) == (name, method))
+
+
+# %%
 print("total variation, mean over seeds (floor)     1 NFE   8 NFE   128 NFE")
 for name in DISTRIBUTIONS:
     for method in METHODS:
-        runs = [run["total_variation"] for run in record["runs"] if (run["distribution"], run["method"]) == (name, method)]
-        cells = "   ".join(f"{statistics.mean(run[n] for run in runs):.3f}" for n in ("1", "8", "128"))
+        cells = "   ".join(f"{blur(name, method, n):.3f}" for n in (1, 8, 128))
         print(f"{name:16} {method:19} ({record['floor']['total_variation'][name][0]:.3f})  {cells}")
 
 # %% [markdown]
-# *By this measure no method is at the floor, and one step of a mean flow is visibly less sharp than eight.*
-#
+# *By this measure one step of a mean flow is less sharp than eight, and flow matching at 128 is the sharpest of all.*
+
+# %%
+for name in DISTRIBUTIONS:
+    for method in ("mean_flow", "improved_mean_flow"):
+        assert blur(name, method, 1) > blur(name, method, 8) > blur(name, "flow_matching", 128)
+
+# %% [markdown]
 # **Before you use the panel:** which distribution do you expect to be the hardest in one step, and what will be wrong with it?
 
 # %%
@@ -174,20 +185,27 @@ for name in DISTRIBUTIONS:
     ratio = means[name, "flow_matching", 1] / best
     print(f"{name:16} flow matching is {ratio:3.0f} times as far as the better mean flow, "
           f"which is at {best / floor[name][0]:.1f} × floor")
-    assert ratio > 15
+    assert ratio > 25
+    assert best < 2.5 * floor[name][0]
 
 # %%
 for name in DISTRIBUTIONS:
-    assert all("flow_matching" not in winners(name, n) for n in (1, 2, 4, 8))
+    assert all("flow_matching" not in winners(name, n) for n in (1, 2, 4))
     assert "flow_matching" in winners(name, 128)
 
 # %% [markdown]
 # In plain words:
 #
-# * **One to four steps:** a mean flow, on every distribution.
-# * **128 steps:** flow matching is among the best everywhere, and alone at the noise floor on the checkerboard. Its velocity is learned
-#   without the tangent's noise, and with so many steps Euler's error is gone.
-# * **Mean flow or improved mean flow?** With this network and budget the difference is within the spread over seeds.
+# * **One to four steps:** a mean flow, on every distribution. At eight it is ahead or level.
+# * **128 steps:** flow matching is among the best everywhere. It spends all its rows and its whole network on the velocity; a mean flow
+#   spends half. We have not separated the two causes.
+# * **Mean flow or improved mean flow?** In one step, the same within the spread over seeds, on every distribution.
+
+# %%
+for name in DISTRIBUTIONS:
+    assert {"mean_flow", "improved_mean_flow"} <= set(winners(name, 1))
+
+# %% [markdown]
 #
 # ## What it costs
 #
@@ -235,9 +253,15 @@ for n in (1, 8):
 # ## What we have
 #
 # * Mean flow turns **training cost into sampling speed**: a training step costs two to three times as much, a sample a hundredth.
-# * One step is a factor of fifteen and more better than flow matching's, and still two to three times the noise floor away.
-# * "Multi-step mean flow is worse" is true here by a few hundredths. It is not a law: it is what a small network and a noisy tangent
-#   leave over.
+# * One step is more than twenty-five times nearer to the target than flow matching's, and within two and a half times the noise floor.
+# * "Multi-step mean flow is worse" is true here by less than 0.025 in sliced W2, most of it within the spread over seeds. It is not a law:
+#   part of it was the choice of times (exercise 5 of [notebook 3](03_mean_flow.ipynb)).
+
+# %%
+for name in DISTRIBUTIONS:
+    assert means[name, "mean_flow", 128] - means[name, "flow_matching", 128] < 0.025
+
+# %% [markdown]
 #
 # ## Exercises
 #
