@@ -37,9 +37,10 @@ board = DISTRIBUTIONS["checkerboard"]
 torch.manual_seed(0)
 trained = load_pretrained("checkerboard", "flow_matching")
 z_few = gaussian(3000)
-fig = plots.clouds({f"{n} NFE": sample(trained, z_few, n) for n in (1, 8, 128)}, target=board.sample(3000), size=2.3)
-plots.show(fig, "Flow-matching samples with 1, 8 and 128 function evaluations beside the target: a blob in the middle, "
-                "a blurred checkerboard, a sharp one.")
+ending = {f"{n} NFE": sample(trained, z_few, n) for n in (1, 8, 128)}
+fig = plots.clouds(ending, target=board.sample(3000), size=2.3)
+plots.show(fig, "Flow-matching samples with 1, 8 and 128 function evaluations beside the target: a "
+                "blob in the middle, a blurred checkerboard, a sharp one.")
 
 # %% [markdown]
 # *The same network asked 1, 8 and 128 times per sample. The network is good; one question is not enough.*
@@ -71,7 +72,8 @@ z, v = interpolate(x, eps, t)  # z = (1 - t) x + t eps,  v = eps - x
 fresh_net = VelocityMLP()
 answer = fresh_net(z, t)
 by_hand = (answer - v).square().sum(dim=1).mean()
-print("z", tuple(z.shape), "  t", tuple(t.shape), "  answer", tuple(answer.shape), "  loss", round(by_hand.item(), 3))
+print("z", tuple(z.shape), "  t", tuple(t.shape), "  answer", tuple(answer.shape))
+print(f"loss {by_hand.item():.3f}")
 
 # %% [markdown]
 # The module's function says the same in three lines, and returns the very same number:
@@ -95,7 +97,8 @@ assert torch.equal(flow_matching_loss(fresh_net, x, eps, t), by_hand)
 
 # %%
 torch.manual_seed(2)
-x_test, eps_test, t_test = board.sample(200_000), torch.randn(200_000, 2), torch.rand(200_000, 1).clamp(min=1e-3)
+x_test, eps_test = board.sample(200_000), torch.randn(200_000, 2)
+t_test = torch.rand(200_000, 1).clamp(min=1e-3)  # the exact velocity needs t > 0
 z_test, v_test = interpolate(x_test, eps_test, t_test)
 v_exact = board.velocity(z_test, t_test)
 
@@ -141,8 +144,8 @@ v_net, losses = train(VelocityMLP(), flow_matching_loss, board.sample, times)
 
 # %%
 fig = plots.loss_curves({"flow matching": losses}, floor=irreducible, floor_label="irreducible")
-plots.show(fig, "The training loss falls from above 4 to the dashed line of the irreducible loss within a few thousand "
-                "steps and stays there.")
+plots.show(fig, "The training loss falls from above 4 to the dashed line of the irreducible loss "
+                "within a few thousand steps and stays there.")
 
 # %% [markdown]
 # *The loss reaches its floor, the dashed line computed above, and can do no more.* What is left above the floor is the
@@ -152,14 +155,15 @@ plots.show(fig, "The training loss falls from above 4 to the dashed line of the 
 with torch.no_grad():
     learned = v_net(z_test, t_test)
 field_error = mean_square(learned - v_exact)
-print(f"loss {mean_square(learned - v_test):.3f} = field error {field_error:.3f} + irreducible {irreducible:.3f}")
+final_loss = mean_square(learned - v_test)
+print(f"loss {final_loss:.3f} = field error {field_error:.3f} + irreducible {irreducible:.3f}")
 assert field_error < 0.05
 
 # %% [markdown]
 # So more than 98 % of the final loss is noise of the target, not error of the network.
 
 # %%
-assert field_error < 0.02 * mean_square(learned - v_test)
+assert field_error < 0.02 * final_loss
 
 # %% [markdown]
 # ## Ask it once, twice, 128 times
@@ -174,9 +178,10 @@ z_1, target = gaussian(n), board.sample(n)
 samples = {n_steps: sample(euler(v_net), z_1, n_steps) for n_steps in steps}
 
 # %%
-fig = plots.clouds({f"{n_steps} NFE": samples[n_steps] for n_steps in steps}, target=target, columns=7, size=1.6)
-plots.show(fig, "Samples with 1, 2, 4, 8, 32 and 128 function evaluations and the target: a point, a cloud, and from 32 on "
-                "a sharp checkerboard.")
+panels = {f"{n_steps} NFE": samples[n_steps] for n_steps in steps}
+fig = plots.clouds(panels, target=target, size=1.6)
+plots.show(fig, "Samples with 1, 2, 4, 8, 32 and 128 function evaluations and the target: a point, "
+                "a cloud, and from 32 on a sharp checkerboard.")
 
 # %% [markdown]
 # A number for the eye's verdict: the **sliced Wasserstein distance** projects two point sets on 256 directions and
@@ -222,8 +227,9 @@ for now in (0.1, 0.25, 0.5, 1.0):
 
 # %%
 fig = plots.heat(gaps, highest=1.0, label="|learned − exact velocity|")
-plots.show(fig, "Four maps of the difference between learned and exact velocity at t = 0.1, 0.25, 0.5 and 1: dark, that is "
-                "small, nearly everywhere; brighter along the edges of the squares when t is small.")
+plots.show(fig, "Four maps of the difference between learned and exact velocity at t = 0.1, 0.25, "
+                "0.5 and 1: dark, that is small, nearly everywhere; brighter along the edges of the"
+                " squares when t is small.")
 
 # %% [markdown]
 # *The network is wrong where the exact velocity turns sharply: along the squares' edges, at small $t$.*
@@ -240,9 +246,11 @@ for n_steps in (1, 2, 4, 8):
     assert abs(exact[n_steps] - distances[n_steps]) < 0.1 * exact[n_steps]
 
 # %%
-fig = plots.distance_by_steps({"learned velocity": distances, "exact velocity": exact}, floor=(floor_mean, floor_95))
-plots.show(fig, "Sliced W2 against number of function evaluations, both axes logarithmic: the learned and the exact velocity "
-                "share one falling line, which comes close to the grey noise floor at 128.")
+curves = {"learned velocity": distances, "exact velocity": exact}
+fig = plots.distance_by_steps(curves, floor=(floor_mean, floor_95))
+plots.show(fig, "Sliced W2 against number of function evaluations, both axes logarithmic: the "
+                "learned and the exact velocity share one falling line, which comes close to the "
+                "grey noise floor at 128.")
 
 # %% [markdown]
 # *In up to 8 steps the exact velocity fails just like the learned one: the lines coincide.* The error is in the **step**, which
@@ -269,7 +277,8 @@ torch.manual_seed(5)
 x, eps, t = board.sample(100_000), gaussian(100_000), torch.full((100_000, 1), 0.5)
 z, v = interpolate(x, eps, t)
 another_way = mean_square(v) - mean_square(board.velocity(z, t))  # Pythagoras, as for f = 0
-check(irreducible_at_half, another_way, "It is the mean square of board.velocity(z, t) − v at t = 0.5.", tolerance=0.05)
+check(irreducible_at_half, another_way, tolerance=0.05,
+      hint="It is the mean square of board.velocity(z, t) − v at t = 0.5.")
 
 # %% tags=["solution"]
 torch.manual_seed(6)
@@ -293,7 +302,8 @@ def midpoint(z, r, t):
 with torch.no_grad():
     z_t, low, high = z_1[:5], torch.full((5, 1), 0.2), torch.full((5, 1), 0.9)
     expected = v_net(z_t - 0.35 * v_net(z_t, high), torch.full((5, 1), 0.55))
-    check(midpoint(z_t, low, high), expected, "Ask at time (r + t) / 2, where half a step, of length (t − r) / 2, leads.")
+    check(midpoint(z_t, low, high), expected,
+          hint="Ask at time (r + t) / 2, where half a step, of length (t − r) / 2, leads.")
 
 # %% tags=["solution"]
 def midpoint(z, r, t):
@@ -318,7 +328,8 @@ def uniform(n, generator=None):
 
 # %%
 expected = 4 * torch.rand(1000, 2, generator=torch.manual_seed(7)) - 2
-check(uniform(1000, torch.manual_seed(7)), expected, "Stretch and shift torch.rand(n, 2, generator=generator).")
+check(uniform(1000, torch.manual_seed(7)), expected,
+      hint="Stretch and shift torch.rand(n, 2, generator=generator).")
 
 # %% tags=["solution"]
 def uniform(n, generator=None):

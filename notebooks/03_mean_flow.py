@@ -41,7 +41,8 @@ ending = {"noise": z_few,
           "flow matching, 1 NFE": sample(load_pretrained("checkerboard", "flow_matching"), z_few, 1),
           "mean flow, 1 NFE": sample(load_pretrained("checkerboard", "mean_flow"), z_few, 1)}
 fig = plots.clouds(ending, target=board.sample(3000), size=2.3)
-plots.show(fig, "Noise; one step of flow matching, a blob in the middle; one step of a mean flow, a checkerboard; the target.")
+plots.show(fig, "Noise; one step of flow matching, a blob in the middle; one step of a mean flow, a"
+                " checkerboard; the target.")
 
 # %% [markdown]
 # *One question to each network, from the same noise.*
@@ -67,7 +68,8 @@ fresh_net = MeanVelocityMLP()
 x, eps = board.sample(1024), torch.randn(1024, 2)
 r, t = sample_r_t(1024, p_equal=0.5, p_zero=0.125, times=squared_uniform)
 z, v = interpolate(x, eps, t)
-print("z", tuple(z.shape), "  r", tuple(r.shape), "  t", tuple(t.shape), "  u", tuple(fresh_net(z, r, t).shape))
+print("z", tuple(z.shape), "  r", tuple(r.shape), "  t", tuple(t.shape))
+print("u", tuple(fresh_net(z, r, t).shape))
 
 # %% [markdown]
 # Which pairs of times? We choose with three things in mind:
@@ -83,7 +85,8 @@ print("z", tuple(z.shape), "  r", tuple(r.shape), "  t", tuple(t.shape), "  u", 
 
 # %%
 assert (r <= t).all()
-print(f"share of rows with r = t: {(r == t).float().mean():.2f}, with r = 0: {(r == 0).float().mean():.2f}")
+print(f"share of rows with r = t: {(r == t).float().mean():.3f}")
+print(f"share of rows with r = 0: {(r == 0).float().mean():.3f}")
 
 # %%
 for draw in (torch.rand, squared_uniform):
@@ -106,7 +109,8 @@ u, dudt = torch.func.jvp(fresh_net, (z, r, t), (v, torch.zeros_like(r), torch.on
 net64 = copy.deepcopy(fresh_net).double()
 z64, v64, r64, t64, h = z.double(), v.double(), r.double(), t.double(), 1e-5
 with torch.no_grad():
-    dudt_difference = (net64(z64 + h * v64, r64, t64 + h) - net64(z64 - h * v64, r64, t64 - h)) / (2 * h)
+    ahead, behind = net64(z64 + h * v64, r64, t64 + h), net64(z64 - h * v64, r64, t64 - h)
+    dudt_difference = (ahead - behind) / (2 * h)
 
 # %% [markdown]
 # **Double backward**, the way of many tutorials. Reverse mode computes $w^\top J$; differentiating that with respect to $w$ gives $J$ times a
@@ -144,7 +148,8 @@ by_hand
 # The module's function, and the part it shares with its improved sister (which is an exercise below):
 
 # %%
-Code(inspect.getsource(mean_flow_loss) + "\n\n" + inspect.getsource(flow.regress_on_target), language="python")
+source = inspect.getsource(mean_flow_loss) + "\n\n" + inspect.getsource(flow.regress_on_target)
+Code(source, language="python")
 
 # %%
 assert torch.equal(mean_flow_loss(fresh_net, x, eps, r, t), by_hand)
@@ -157,9 +162,10 @@ assert torch.equal(mean_flow_loss(fresh_net, x, eps, r, t), by_hand)
 
 # %%
 without = (u - u_tgt).square().sum(dim=1).mean()
-gradients = [torch.cat([g.flatten() for g in torch.autograd.grad(loss, fresh_net.parameters(), retain_graph=True)])
-             for loss in (by_hand, without)]
-cosine = torch.nn.functional.cosine_similarity(*gradients, dim=0).item()
+weights = list(fresh_net.parameters())
+gradients = [torch.autograd.grad(loss, weights, retain_graph=True) for loss in (by_hand, without)]
+flat = [torch.cat([part.flatten() for part in gradient]) for gradient in gradients]
+cosine = torch.nn.functional.cosine_similarity(*flat, dim=0).item()
 print(f"same value: {torch.equal(by_hand, without)};  cosine of the two gradients {cosine:.2f}")
 assert torch.equal(by_hand, without)
 assert cosine < 0.999
@@ -224,9 +230,10 @@ assert torch.equal(one_step, sample(u_net, z_1, 1))
 # %%
 steps = (1, 2, 4, 8, 32, 128)
 samples = {n_steps: sample(u_net, z_1, n_steps) for n_steps in steps}
-fig = plots.clouds({f"{n_steps} NFE": samples[n_steps] for n_steps in steps}, target=target, columns=7, size=1.6)
-plots.show(fig, "Mean-flow samples with 1, 2, 4, 8, 32 and 128 function evaluations and the target: checkerboards all, the "
-                "first a little softer at the edges.")
+panels = {f"{n_steps} NFE": samples[n_steps] for n_steps in steps}
+fig = plots.clouds(panels, target=target, size=1.6)
+plots.show(fig, "Mean-flow samples with 1, 2, 4, 8, 32 and 128 function evaluations and the target:"
+                " checkerboards all, the first a little softer at the edges.")
 
 # %%
 floor_mean, floor_95 = noise_floor(sliced_w2, board, n)
@@ -243,16 +250,19 @@ assert distances[1] < 0.05
 assert distances_fm[1] > 0.9
 
 # %%
-fig = plots.distance_by_steps({"flow matching": distances_fm, "mean flow": distances}, floor=(floor_mean, floor_95))
-plots.show(fig, "Sliced W2 against number of function evaluations: flow matching falls steeply from above 1 to the noise "
-                "floor at 128, mean flow is a low, nearly flat line a little above the floor.")
+curves = {"flow matching": distances_fm, "mean flow": distances}
+fig = plots.distance_by_steps(curves, floor=(floor_mean, floor_95))
+plots.show(fig, "Sliced W2 against number of function evaluations: flow matching falls steeply from"
+                " above 1 to the noise floor at 128, mean flow is a low, nearly flat line a little "
+                "above the floor.")
 
 # %% [markdown]
 # *Flow matching falls with every step; the mean flow is nearly there at once.* How many evaluations of flow matching is one of the
 # mean flow worth? The number of steps at which flow matching first does as well:
 
 # %%
-worth = min((n_steps for n_steps in steps if distances_fm[n_steps] <= distances[1]), default="more than 128")
+as_good = [n_steps for n_steps in steps if distances_fm[n_steps] <= distances[1]]
+worth = as_good[0] if as_good else "more than 128"
 print(f"one evaluation of the mean flow ≈ {worth} of flow matching (among {steps})")
 assert worth not in (1, 2, 4, 8)
 
@@ -285,8 +295,8 @@ with torch.no_grad():
 
 # %%
 fig = plots.clouds({"right": one_step, **wrong}, target=target, size=1.9)
-plots.show(fig, "The right one-step sample, a checkerboard, beside three wrong ones that are not: swapped times, forgotten "
-                "factor, wrong anchor; then the target.")
+plots.show(fig, "The right one-step sample, a checkerboard, beside three wrong ones that are not: "
+                "swapped times, forgotten factor, wrong anchor; then the target.")
 
 # %%
 for name, points in wrong.items():
@@ -314,14 +324,15 @@ def loss_per_sample(u, x, eps, r, t):
 
 
 # %%
-print("three batches of 20,000        mean   median   share of the worst 1 %")
+print("20,000 samples          mean   median   share of the worst 1 %")
 for seed in (0, 1, 2):
     torch.manual_seed(seed)
-    x_test, eps_test, (r_test, t_test) = board.sample(20_000), torch.randn(20_000, 2), sample_r_t(20_000, p_equal=0)
+    x_test, eps_test = board.sample(20_000), torch.randn(20_000, 2)
+    r_test, t_test = sample_r_t(20_000, p_equal=0)
     of_exact, of_net = (loss_per_sample(u, x_test, eps_test, r_test, t_test) for u in (u_exact, u_net))
     for name, values in {"exact u": of_exact, "our net": of_net}.items():
         worst = values.sort().values[-200:].sum() / values.sum()
-        print(f"batch {seed}, {name}          {values.mean():8.1f}   {values.median():6.1f}   {worst:.0%}")
+        print(f"batch {seed}, {name}   {values.mean():8.1f}   {values.median():6.1f}   {worst:.0%}")
     assert of_exact.mean() > 1.1 * of_net.mean()
 
 # %% [markdown]
@@ -366,7 +377,7 @@ levels, places = 10, plots.grid(40)
 
 
 def sweep(j):
-    """Errors of u for t = j / levels and every r ≤ t: on the grid, then at 1000 points where particles are."""
+    """Errors of u at t = j / levels and every r ≤ t: on the grid, then at 1000 particles."""
     t = j / levels
     z_t = torch.cat([places, interpolate(target[:1000], z_1[:1000], torch.full((1000, 1), t))[0]])
     t = torch.full((len(z_t), 1), t)
@@ -382,14 +393,16 @@ def sweep(j):
 # %%
 everywhere = dict(pair for j in range(levels + 1) for pair in sweep(j))
 white = [plots.unvisited(interpolate(target, z_1, ones * j / levels)[0], 40) for j in range(levels + 1)]
-errors = {(i, j): error[: len(places)].masked_fill(white[j], torch.nan) for (i, j), error in everywhere.items()}
+errors = {(i, j): error[: len(places)].masked_fill(white[j], torch.nan)
+          for (i, j), error in everywhere.items()}
 rms = {key: error[len(places) :].square().mean().sqrt().item() for key, error in everywhere.items()}
 
 # %%
 chosen = {(5, 10): "r = 0.5, t = 1", (0, 10): "r = 0, t = 1", (0, 5): "r = 0, t = 0.5"}
 fig = plots.heat({name: errors[key] for key, name in chosen.items()}, highest=1.0, label="error of u")
-plots.show(fig, "Maps of the error of the learned average velocity for three intervals: dark over most of the plane, bright "
-                "along thin lines between the squares of the board when r is 0.")
+plots.show(fig, "Maps of the error of the learned average velocity for three intervals: dark over "
+                "most of the plane, bright along thin lines between the squares of the board when r"
+                " is 0.")
 
 # %% [markdown]
 # *The network is right nearly everywhere (dark), and wrong along the seams where neighbours part for different squares
@@ -402,9 +415,9 @@ widgets.error_slider(errors, rms, levels)
 
 # %%
 hardest = max(rms, key=rms.get)
-print(f"hardest interval: r = {hardest[0] / levels}, t = {hardest[1] / levels}, rms error {rms[hardest]:.2f}")
-print(f"one step:         r = 0.0, t = 1.0, rms error {rms[0, levels]:.2f}")
-print(f"r = t, mean over t > 0: {sum(rms[j, j] for j in range(1, levels + 1)) / levels:.2f}")
+named = {"hardest interval": hardest, "one step": (0, levels), "the velocity at t = 0.5": (5, 5)}
+for name, (i, j) in named.items():
+    print(f"{name:24} r = {i / levels}, t = {j / levels}: rms error {rms[i, j]:.2f}")
 
 # %% [markdown]
 # ## What we have
@@ -426,7 +439,8 @@ loss_at_equal_times = ...  # one line
 
 # %%
 expected = (u_net(z_test, t_test, t_test) - v_test).square().sum(dim=1).mean()
-check(loss_at_equal_times, expected, "Pass t_test twice: then u_tgt is v itself, which is flow matching.")
+check(loss_at_equal_times, expected,
+      hint="Pass t_test twice: then u_tgt is v itself, which is flow matching.")
 
 # %% tags=["solution"]
 loss_at_equal_times = mean_flow_loss(u_net, x_test, eps_test, t_test, t_test)
@@ -441,8 +455,9 @@ check(loss_at_equal_times, expected, "")
 trained_value, fresh_value = ..., ...
 
 # %%
-check(trained_value, 1.0, "It is the mean of e / (e + c): just below 1 while the errors e are well above c = 0.001.", tolerance=0.05)
-check(fresh_value, 1.0, "It is the mean of e / (e + c): just below 1 while the errors e are well above c = 0.001.", tolerance=0.05)
+hint = "It is the mean of e / (e + c): just below 1 while the errors e are well above c = 0.001."
+check(trained_value, 1.0, hint, tolerance=0.05)
+check(fresh_value, 1.0, hint, tolerance=0.05)
 
 # %% tags=["solution"]
 trained_value = mean_flow_loss(u_net, x_test, eps_test, r_test, t_test, p=1.0)
@@ -459,7 +474,8 @@ check(fresh_value, 1.0, "", tolerance=0.05)
 improved = ...
 
 # %%
-check(improved, improved_mean_flow_loss(u_net, x, eps, r, t), "Tangents (u_net(z, t, t), 0, 1); the target keeps v.")
+check(improved, improved_mean_flow_loss(u_net, x, eps, r, t),
+      hint="Tangents (u_net(z, t, t), 0, 1); the target keeps v.")
 
 # %% tags=["solution"]
 tangents = u_net(z, t, t).detach(), torch.zeros_like(r), torch.ones_like(t)
@@ -479,7 +495,8 @@ def broken_loss(u_net, x, eps, r, t):
 # %%
 value, rate = torch.func.jvp(u_net, (z, r, t), (v, torch.ones_like(r), torch.zeros_like(t)))
 expected = (value - (v - (t - r) * rate)).square().sum(dim=1).mean()
-check(broken_loss(u_net, x, eps, r, t), expected, "mean_flow_loss by hand, with the tangents (v, 1, 0).", tolerance=1e-2)
+check(broken_loss(u_net, x, eps, r, t), expected, tolerance=1e-2,
+      hint="mean_flow_loss by hand, with the tangents (v, 1, 0).")
 
 # %% tags=["solution"]
 def broken_loss(u_net, x, eps, r, t):
@@ -505,7 +522,8 @@ def plain_times(n, generator):
 # %%
 expected = torch.cat(sample_r_t(100, p_equal=0.5, generator=torch.manual_seed(0)))
 answer = plain_times(100, torch.manual_seed(0))
-check(torch.cat(answer) if isinstance(answer, tuple) else answer, expected, "Return what sample_r_t returns: r and t.")
+answer = torch.cat(answer) if isinstance(answer, tuple) else answer
+check(answer, expected, hint="Return what sample_r_t returns: r and t.")
 
 # %% tags=["solution"]
 def plain_times(n, generator):

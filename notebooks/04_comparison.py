@@ -29,7 +29,8 @@ import torch
 
 from mfutils import (
     DISTRIBUTIONS, METHODS, GaussianMixture, MeanVelocityMLP, check, flow_map, gaussian,
-    load_pretrained, load_record, mean_flow_loss, noise_floor, plots, retrain, sample, sliced_w2, train, widgets,
+    load_pretrained, load_record, mean_flow_loss, noise_floor, plots, retrain, sample, sliced_w2,
+    train, widgets,
 )
 # %%
 z_1 = gaussian(20_000, torch.manual_seed(0))
@@ -37,11 +38,14 @@ targets = {name: dist.sample(20_000, torch.manual_seed(1)) for name, dist in DIS
 nets = {(name, method): load_pretrained(name, method) for name in DISTRIBUTIONS for method in METHODS}
 
 # %%
-rows = {name: {method: sample(nets[name, method], z_1, 1) for method in METHODS} | {"target": targets[name]}
+rows = {name: {method: sample(nets[name, method], z_1, 1) for method in METHODS}
         for name in DISTRIBUTIONS}
+for name in DISTRIBUTIONS:
+    rows[name]["target"] = targets[name]
 fig = plots.gallery(rows)
-plots.show(fig, "Four rows, one per distribution, with one-step samples of flow matching (a blob each time), mean flow and "
-                "improved mean flow (recognisable checkerboard, crescent, spiral and eight blobs), and the target.")
+plots.show(fig, "Four rows, one per distribution, with one-step samples of flow matching (a blob "
+                "each time), mean flow and improved mean flow (recognisable checkerboard, crescent,"
+                " spiral and eight blobs), and the target.")
 
 # %% [markdown]
 # *One evaluation each, from the same noise. Flow matching puts all on the data mean; both mean flows show the shape.*
@@ -82,7 +86,7 @@ for run in record["runs"]:
 
 # %%
 steps = (1, 2, 4, 8, 32, 128)
-samples = {(name, method, n): sample(nets[name, method], z_1, n) for name, method in nets for n in steps}
+samples = {(*key, n): sample(net, z_1, n) for key, net in nets.items() for n in steps}
 distances = {key: sliced_w2(points, targets[key[0]]) for key, points in samples.items()}
 
 # %%
@@ -99,19 +103,25 @@ for key, distance in distances.items():
 # floor**: the distance between two fresh target sets, its mean and 95 % quantile.
 
 # %%
+means = {key: statistics.mean(values) for key, values in scores.items()}
+spreads = {key: statistics.stdev(values) for key, values in scores.items()}
+
+# %%
 for name in DISTRIBUTIONS:
     mean, high = floor[name]
     print(f"\n{name}: noise floor {mean:.3f}, 95 % quantile {high:.3f}")
     print(" " * 19 + "".join(f"{n:>9} NFE  " for n in steps))
     for method in METHODS:
-        cells = (f"{statistics.mean(scores[name, method, n]):.3f} ± {statistics.stdev(scores[name, method, n]):.3f}" for n in steps)
+        cells = (f"{means[name, method, n]:.3f} ± {spreads[name, method, n]:.3f}" for n in steps)
         print(f"{method:19}" + "  ".join(cells))
 
 # %%
-fig = plots.distances_by_steps(
-    {name: {method: {n: scores[name, method, n] for n in steps} for method in METHODS} for name in DISTRIBUTIONS}, floor)
-plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each, flow matching falls steeply from about 1 to "
-                "the noise floor, while the two mean flows lie on one low, nearly flat band just above or within the noise floor.")
+curves = {name: {method: {n: scores[name, method, n] for n in steps} for method in METHODS}
+          for name in DISTRIBUTIONS}
+fig = plots.distances_by_steps(curves, floor)
+plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each, flow matching "
+                "falls steeply from about 1 to the noise floor, while the two mean flows lie on one"
+                " low, nearly flat band just above or within the noise floor.")
 
 # %% [markdown]
 # *In every panel flow matching falls with the number of steps and the mean flows hardly change: what they can do, they do at
@@ -158,14 +168,11 @@ widgets.comparison_panel({key: points[:4000] for key, points in samples.items()}
 
 # %%
 short = {"flow_matching": "FM", "mean_flow": "MF", "improved_mean_flow": "iMF"}
-means = {key: statistics.mean(values) for key, values in scores.items()}
-spreads = {key: statistics.stdev(values) for key, values in scores.items()}
-
-
 def winners(name, n):
     best = min(METHODS, key=lambda method: means[name, method, n])
     margin = {method: 2 * max(spreads[name, method, n], spreads[name, best, n]) for method in METHODS}
-    return [method for method in METHODS if means[name, method, n] <= means[name, best, n] + margin[method]]
+    return [method for method in METHODS
+            if means[name, method, n] <= means[name, best, n] + margin[method]]
 
 
 def starred(name, method, n):
@@ -226,7 +233,8 @@ def seconds_for_all_steps(method, n=100):
 rounds = [{method: seconds_for_all_steps(method) for method in METHODS} for _ in range(5)]
 
 # %%
-ratios = {method: statistics.median(row[method] / row["flow_matching"] for row in rounds) for method in METHODS}
+ratios = {method: statistics.median(row[method] / row["flow_matching"] for row in rounds)
+          for method in METHODS}
 print("method               training   ratio   one step: sliced W2, four distributions")
 for method in METHODS:
     seconds = statistics.median(row[method] for row in rounds)
@@ -251,7 +259,8 @@ assert all(1.2 < ratios[method] < 5 for method in ("mean_flow", "improved_mean_f
 net, losses = retrain("spiral", "improved_mean_flow", seed=5, n_steps=2000)
 for n in (1, 8):
     mine = sliced_w2(sample(net, z_1, n), targets["spiral"])
-    print(f"{n} NFE: 2,000 steps {mine:.3f}, 15,000 steps {distances['spiral', 'improved_mean_flow', n]:.3f}")
+    shipped = distances["spiral", "improved_mean_flow", n]
+    print(f"{n} NFE: 2,000 steps {mine:.3f}, 15,000 steps {shipped:.3f}")
 
 # %% [markdown]
 # ## What we have
@@ -277,8 +286,8 @@ furthest = ...  # from means and floor
 
 # %%
 multiples = {name: means[name, "improved_mean_flow", 1] / floor[name][0] for name in DISTRIBUTIONS}
-check(furthest, max(multiples.values()), "Divide means[name, 'improved_mean_flow', 1] by floor[name][0]; take the largest.",
-      tolerance=0.1)
+check(furthest, max(multiples.values()), tolerance=0.1,
+      hint="Divide means[name, 'improved_mean_flow', 1] by floor[name][0]; take the largest.")
 
 # %% tags=["solution"]
 worst = max(multiples, key=multiples.get)
@@ -295,8 +304,8 @@ check(furthest, max(multiples.values()), "", tolerance=0.1)
 batches = ...  # one line
 
 # %%
-check(batches, 1.5 * 15_000 / (31 / 3), "Extra training: 1.5 × 15,000. Saved per batch of samples: 31 evaluations of a third each.",
-      tolerance=1)
+check(batches, 1.5 * 15_000 / (31 / 3), tolerance=1,
+      hint="Extra training: 1.5 × 15,000. Saved per batch of samples: 31 evaluations of a third each.")
 
 # %% tags=["solution"]
 batches = (2.5 - 1) * 15_000 / ((32 - 1) / 3)
@@ -314,17 +323,21 @@ mine = ...  # GaussianMixture(points, sd=0.1), points a (k, 2) list or tensor
 _, _, times = METHODS["mean_flow"]
 if mine is not ...:
     own, _ = train(MeanVelocityMLP(), mean_flow_loss, mine.sample, times, n_steps=5000)
-    plots.show(plots.clouds({"one step": sample(own, z_1, 1)}, target=mine.sample(4000), size=2.3), "One step, and my distribution.")
+    fig = plots.clouds({"one step": sample(own, z_1, 1)}, target=mine.sample(4000), size=2.3)
+    plots.show(fig, "One step of a mean flow trained on my distribution, and my distribution.")
 
 # %% tags=["solution"]
 s = torch.linspace(0, 2 * torch.pi, 60)
-heart = GaussianMixture(torch.stack([16 * s.sin() ** 3, 13 * s.cos() - 5 * (2 * s).cos() - 2 * (3 * s).cos()], dim=1) / 9, sd=0.1)
+x, y = 16 * s.sin() ** 3, 13 * s.cos() - 5 * (2 * s).cos() - 2 * (3 * s).cos()
+heart = GaussianMixture(torch.stack([x, y], dim=1) / 9, sd=0.1)
 torch.manual_seed(0)
 own, _ = train(MeanVelocityMLP(), mean_flow_loss, heart.sample, times, n_steps=5000)
 ones = torch.ones(4000, 1)
-fig = plots.clouds({"learned, one step": sample(own, z_1, 1), "exact flow map": flow_map(heart, z_1[:4000], 0 * ones, ones)},
-                   target=heart.sample(4000), size=2.3)
-plots.show(fig, "A heart: one step of a briefly trained mean flow, blurred; the exact flow map; the target.")
+panels = {"learned, one step": sample(own, z_1, 1),
+          "exact flow map": flow_map(heart, z_1[:4000], 0 * ones, ones)}
+fig = plots.clouds(panels, target=heart.sample(4000), size=2.3)
+plots.show(fig, "A heart: one step of a briefly trained mean flow, blurred; the exact flow map; the"
+                " target.")
 
 # %% [markdown]
 # ## Further reading
