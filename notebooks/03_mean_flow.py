@@ -197,7 +197,7 @@ for name, loss in {"with detach": mean_flow_loss, "without": without_detach}.ite
 
 # %%
 assert short["without"][0] < short["with detach"][0]
-assert short["without"][1] > 2 * short["with detach"][1]
+assert short["without"][1] > 1.3 * short["with detach"][1]
 
 # %% [markdown]
 # **What happened.** It does train: without `detach` the loss is *lower*, and the samples are *worse*. The reason is the noise in
