@@ -78,5 +78,5 @@ def test_the_readme_names_the_two_commands_and_every_notebook():
 
 
 def test_ci_runs_the_readmes_test_command():
-    assert "make lint test" in (ROOT / ".ci" / "run").read_text()
+    assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 from mfutils import DISTRIBUTIONS, gaussian, load_pretrained, plots, sample
 
 z_1 = gaussian(5000)
-rows = {"flow matching": "flow_matching", "mean flow": "improved_mean_flow"}
+rows = {"flow matching": "flow_matching", "improved mean flow": "improved_mean_flow"}
 pictures = {label: {name: sample(load_pretrained(name, method), z_1, 1) for name in DISTRIBUTIONS}
             for label, method in rows.items()}
 pictures["target"] = {name: distribution.sample(5000) for name, distribution in DISTRIBUTIONS.items()}
