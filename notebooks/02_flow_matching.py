@@ -131,7 +131,8 @@ assert abs(irreducible - 3.38) < 0.03
 # ## Train
 #
 # `train` draws batches and follows the gradient: Adam, a cosine learning rate, and an exponential moving average of the
-# weights, which is what it returns. The loss is the function you just read; the times are uniform. Half a minute:
+# weights, which is what it returns. The loss is the function you just read; the times are uniform. Half a minute. (If you press stop, the
+# work is kept, and the message says how to go on from there.)
 
 
 # %%
