@@ -14,7 +14,7 @@ setup: .venv/ready  ## build .venv from the pins, if something changed
 	touch $@
 
 lab: setup  ## open the course in JupyterLab
-	cd notebooks && ../$(BIN)/jupyter lab
+	cd notebooks && ../$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)  # root: in a container
 
 test: setup  ## run the tests, and every notebook cell by cell
 	$(BIN)/python -m pytest
