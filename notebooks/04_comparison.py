@@ -110,9 +110,9 @@ spreads = {key: statistics.stdev(values) for key, values in scores.items()}
 for name in DISTRIBUTIONS:
     mean, high = floor[name]
     print(f"\n{name}: noise floor {mean:.3f}, 95 % quantile {high:.3f}")
-    print(" " * 19 + "".join(f"{n:>9} NFE  " for n in steps))
+    print(" " * 19 + "".join(f"{n:>7} NFE  " for n in steps))
     for method in METHODS:
-        cells = (f"{means[name, method, n]:.3f} ± {spreads[name, method, n]:.3f}" for n in steps)
+        cells = (f"{means[name, method, n]:.3f}±{spreads[name, method, n]:.3f}" for n in steps)
         print(f"{method:19}" + "  ".join(cells))
 
 # %%
@@ -180,10 +180,10 @@ def starred(name, method, n):
 
 
 # %%
-print(" " * 15 + "".join(f"{n:>13} NFE" for n in steps))
+print(" " * 15 + "".join(f"{n:>9} NFE" for n in steps))
 for name in DISTRIBUTIONS:
     cells = (" ".join(starred(name, method, n) for method in winners(name, n)) for n in steps)
-    print(f"{name:15}" + "".join(f"{cell:>17}" for cell in cells))
+    print(f"{name:15}" + "".join(f"{cell:>13}" for cell in cells))
 
 # %% [markdown]
 # In one step flow matching is never among the winners. How far behind is it?
