@@ -64,8 +64,8 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
         return saved["step"]
 
     start = load(resume) if resume else 0
-    with interrupt_between_steps() as interrupted, trange(start, n_steps, initial=start, total=n_steps,
-                                                                     leave=False) as bar:
+    bar = trange(start, n_steps, initial=start, total=n_steps, leave=False)
+    with interrupt_between_steps() as interrupted, bar:
         for step in bar:
             drawn = times(batch_size, generator)
             drawn = drawn if isinstance(drawn, tuple) else (drawn,)
