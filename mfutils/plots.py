@@ -1,6 +1,6 @@
 """One visual language: data blue, noise grey, samples orange, always the same square of the plane.
 
-Every function returns a Figure; `show` puts it on the page with a text for those who cannot see it.
+What draws a whole figure returns it; `show` puts it on the page with a text for those who cannot see it.
 Figures are made without pyplot, so nothing is drawn twice and nothing stays open.
 """
 
@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 DATA, NOISE, SAMPLES, ACCENT, INK = "#0072B2", "#999999", "#D55E00", "#009E73", "#222222"
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
 DPI = 144  # twice as fine as displayed, for sharp screens
+SHOWN = 4000  # a cloud shows its first points only: more are slower, and no clearer
 
 
 def png(fig):
@@ -35,15 +36,21 @@ def plane(ax, title=""):
     ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal", xticks=[], yticks=[])
     ax.set_title(title, fontsize=10)
     ax.spines[:].set_color("#cccccc")
-    return ax
 
 
 def dots(ax, points, color=SAMPLES, size=1.3):
-    """Draw points (n, 2) as small dots; returns the artist."""
-    return ax.plot(*points.T.numpy(), "o", color=color, markersize=size, markeredgewidth=0, alpha=0.6)[0]
+    """Draw points (n, 2) as small dots; returns the artist, for `put`."""
+    artist = ax.plot([], [], "o", color=color, markersize=size, markeredgewidth=0, alpha=0.6)[0]
+    put(artist, points)
+    return artist
 
 
-def grid(n=48):
+def put(artist, points):
+    """Move the dots to other points (n, 2)."""
+    artist.set_data(*points[:SHOWN].T.numpy())
+
+
+def grid(n):
     """The centres of n × n tiles of the plane, row by row: (n², 2)."""
     ticks = (torch.arange(n) + 0.5) / n * 2 * LIMIT - LIMIT
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
@@ -61,16 +68,16 @@ def planes(titles, columns=None, size=2.0):
     return fig, axes
 
 
-def clouds(samples, target=None, columns=None, size=2.0, n=4000):
+def clouds(samples, target=None, size=2.0):
     """Samples side by side: a dict from title to points; `target` comes last, in blue; "noise" is grey."""
     panels = samples if target is None else {**samples, "target": target}
-    fig, axes = planes(list(panels), columns, size)
+    fig, axes = planes(list(panels), size=size)
     for ax, (title, points) in zip(axes, panels.items()):
-        dots(ax, points[:n], {"target": DATA, "noise": NOISE}.get(title, SAMPLES))
+        dots(ax, points, {"target": DATA, "noise": NOISE}.get(title, SAMPLES))
     return fig
 
 
-def gallery(rows, size=1.9, n=4000):
+def gallery(rows, size=1.9):
     """Rows of clouds: a dict from row label to (a dict from column title to points); "target" is blue."""
     titles = list(next(iter(rows.values())))
     fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
@@ -78,7 +85,7 @@ def gallery(rows, size=1.9, n=4000):
     for start, (label, panels) in zip(range(0, len(axes), len(titles)), rows.items()):
         axes[start].set_ylabel(label)
         for ax, (title, points) in zip(axes[start:], panels.items()):
-            dots(ax, points[:n], DATA if "target" in (title, label) else SAMPLES)
+            dots(ax, points, DATA if "target" in (title, label) else SAMPLES)
             if start:
                 ax.set_title("")
     return fig
@@ -115,15 +122,13 @@ def heat_map(ax, value, highest):
                      extent=(-LIMIT, LIMIT, -LIMIT, LIMIT))
 
 
-def loss_curves(histories, floor=None, floor_label="", window=100):
-    """Training losses, averaged over `window` steps: a dict from label to losses (n_steps,)."""
+def loss_curve(losses, floor, window=100):
+    """Training losses (n_steps,), averaged over `window` steps, above the loss that no network can go below."""
     fig = Figure(figsize=(7, 2.8), layout="constrained")
     ax = fig.subplots()
-    for (label, history), color in zip(histories.items(), (SAMPLES, ACCENT, NOISE)):
-        smooth = history[: len(history) // window * window].view(-1, window).mean(dim=1)
-        ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=color, label=label)
-    if floor is not None:
-        ax.axhline(floor, color=DATA, linestyle="--", label=floor_label)
+    smooth = losses[: len(losses) // window * window].view(-1, window).mean(dim=1)
+    ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=SAMPLES, label="training loss")
+    ax.axhline(floor, color=DATA, linestyle="--", label="irreducible")
     ax.set(xlabel="training step", ylabel="loss")
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)

@@ -44,10 +44,11 @@ def load_pretrained(distribution, method):
 
 
 def retrain(distribution, method, seed=0, **arguments):
-    """Train by the method's recipe; further arguments go to `train`. Returns what `train` returns."""
+    """Train by the method's recipe; further arguments go to `train`. Returns (u, ready for `sample`; losses)."""
     network, loss, times = METHODS[method]
     torch.manual_seed(seed)
-    return train(network(), loss, DISTRIBUTIONS[distribution].sample, times, seed=seed, **arguments)
+    net, losses = train(network(), loss, DISTRIBUTIONS[distribution].sample, times, seed=seed, **arguments)
+    return as_u(net), losses
 
 
 def as_u(net):
@@ -56,7 +57,7 @@ def as_u(net):
 
 
 def load_record():
-    """What was written down when the weights were made: seconds and distances by seed and number of steps."""
+    """What was written down when the weights were made: distances by seed and number of steps, and their floors."""
     return json.loads((FOLDER / "record.json").read_text())
 
 

@@ -33,7 +33,7 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
     `checkpoint`, or to interrupted.pt. `net` itself is left as it was, so a cell can be run again.
 
     Raises ValueError for bad counts, for points of a wrong shape, and for a file saved by another recipe;
-    FloatingPointError as soon as the loss is NaN.
+    FloatingPointError within 100 steps of a loss that is not finite.
     """
     for name, count in dict(n_steps=n_steps, batch_size=batch_size, checkpoint_every=checkpoint_every).items():
         check_count(name, count)
@@ -84,8 +84,8 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
             if done % 100 == 0 or done == n_steps:
                 recent = history[max(0, done - 100):done].mean().item()
                 bar.set_postfix(loss=f"{recent:.3f}")
-                if math.isnan(recent):
-                    raise FloatingPointError(f"the loss became NaN before step {done}. Try a lower lr than {lr}.")
+                if not math.isfinite(recent):
+                    raise FloatingPointError(f"the loss is {recent} at step {done}. Try a lower lr than {lr}.")
             if checkpoint and done % checkpoint_every == 0:
                 save(checkpoint, done)
             if interrupted.is_set() and done < n_steps:

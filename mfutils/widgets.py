@@ -44,10 +44,10 @@ def steps_slider(samples, target, distances):
     """Samples (dict from n_steps to points) beside the target, with their distances to it."""
     fig, (left, right) = plots.planes(["samples", "target"], size=3)
     cloud = plots.dots(left, next(iter(samples.values())))
-    plots.dots(right, target[:4000], plots.DATA)
+    plots.dots(right, target, plots.DATA)
 
     def update(n_steps):
-        cloud.set_data(*samples[n_steps][:4000].T.numpy())
+        plots.put(cloud, samples[n_steps])
         left.set_title(f"{n_steps} NFE, sliced W2 {distances[n_steps]:.3f}", fontsize=10)
         return f"Samples after {n_steps} steps beside the target; sliced W2 {distances[n_steps]:.3f}."
 
@@ -84,9 +84,8 @@ def error_slider(errors, rms, levels):
     errors, rms: dicts from (i, j), meaning r = i / levels and t = j / levels, to values (n²,) on
     `plots.grid(n)` and to one number.
     """
-    highest = 1.0
     fig, (ax,) = plots.planes([""], size=4.2)
-    picture = plots.heat_map(ax, errors[0, levels], highest)
+    picture = plots.heat_map(ax, errors[0, levels], highest=1.0)
     fig.colorbar(picture, ax=ax, label="error of u", extend="max", shrink=0.8)
 
     def update(interval):
@@ -109,8 +108,8 @@ def comparison_panel(samples, targets, distances):
     goal = plots.dots(right, targets[names[0]], plots.DATA)
 
     def update(*key):
-        cloud.set_data(*samples[key][:4000].T.numpy())
-        goal.set_data(*targets[key[0]][:4000].T.numpy())
+        plots.put(cloud, samples[key])
+        plots.put(goal, targets[key[0]])
         left.set_title(f"{key[2]} NFE, sliced W2 {distances[key]:.3f}", fontsize=10)
         return f"{key[0]}, {key[1]}, {key[2]} steps beside the target; sliced W2 {distances[key]:.3f}."
 

@@ -80,7 +80,7 @@ plots.show(fig, "Four squares: a cloud of noise; one step of the velocity puts a
 # $z_t = (1-t)\,x + t\,\varepsilon$, and moves with the constant velocity $\mathrm{d}z_t/\mathrm{d}t = \varepsilon - x$. This
 # is the **conditional** velocity: it belongs to one pair.
 
-# %%
+# %% tags=["nbval-check-output"]
 torch.manual_seed(1)
 x, eps = board.sample(40), torch.randn(40, 2)
 t = torch.rand(40, 1)
@@ -153,10 +153,11 @@ length = (paths[1:] - paths[:-1]).norm(dim=2).sum(dim=0)
 distance = (paths[0] - paths[-1]).norm(dim=1)
 detour = length / distance
 print(f"median detour {detour.median():.2f}, largest {detour.max():.2f}")
-assert detour.median() > 1.2
+assert 1.6 < detour.median() < 2.1
 
 # %% [markdown]
-# *The same forty starts: straight roads that ignore each other on the left, bent paths on the right. That the velocity changes
+# *The same forty starts: straight roads that ignore each other on the left, bent paths on the right, with a
+# median detour of nearly 2. That the velocity changes
 # along a path, in direction and in speed, is the whole difficulty of sampling in few steps.*
 #
 # ## One step lands on the mean

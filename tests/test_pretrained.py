@@ -37,6 +37,13 @@ def test_the_recorded_distances_are_those_of_the_shipped_files(distribution, met
         assert distance == pytest.approx(scores(distribution, method, n_steps)[0], rel=0.02)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_whatever_is_retrained_can_be_sampled(method):
+    u, losses = retrain("spiral", method, n_steps=2, batch_size=8)
+    assert sample(u, gaussian(3), 2).shape == (3, 2)
+    assert losses.shape == (2,)
+
+
 def test_retraining_a_little_goes_most_of_the_way():
     net, _ = retrain("crescent", "mean_flow", n_steps=800)
     z_1, target = gaussian(5000, torch.manual_seed(0)), DISTRIBUTIONS["crescent"].sample(5000)
