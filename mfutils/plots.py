@@ -96,8 +96,8 @@ def paths(bundles, size=3.2):
     fig, axes = planes(list(bundles), size=size)
     for ax, states in zip(axes, bundles.values()):
         ax.plot(states[..., 0].numpy(), states[..., 1].numpy(), color=INK, linewidth=0.6, alpha=0.5)
-        dots(ax, states[0], NOISE, 7)
-        dots(ax, states[-1], DATA, 7)
+        dots(ax, states[0], NOISE, 4)
+        dots(ax, states[-1], DATA, 4)
     return fig
 
 

@@ -133,7 +133,7 @@ assert torch.allclose(by_brute_force, by_formula, atol=0.02)
 # right each follows the marginal velocity, in 500 small steps. Where will the two pictures differ?
 
 # %%
-torch.manual_seed(1)
+torch.manual_seed(5)
 x, eps = board.sample(40), torch.randn(40, 2)
 roads = torch.stack([eps, x])
 paths = sample(euler(board.velocity), eps, 500, return_path=True)
