@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks weights picture lint clean
+.PHONY: help setup lab test notebooks weights bench picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,11 @@ test: setup  ## run the tests, and every notebook cell by cell
 notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 	$(BIN)/python tools/make_notebooks.py
 
-weights: setup  ## train the networks that come with the course (twenty minutes)
+weights: setup  ## train the networks that come with the course (three quarters of an hour)
 	$(BIN)/python tools/make_weights.py
+
+bench: setup  ## measure what a training step costs, and what quality costs (ten minutes)
+	$(BIN)/python tools/bench.py
 
 picture: setup  ## draw the README's picture
 	$(BIN)/python tools/make_picture.py

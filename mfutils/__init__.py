@@ -9,6 +9,7 @@ from .data import DISTRIBUTIONS, Checkerboard, GaussianMixture
 from .exact import flow_map, mean_velocity
 from .exercises import check
 from .flow import (
+    anchored,
     euler,
     flow_matching_loss,
     improved_mean_flow_loss,
@@ -19,14 +20,24 @@ from .flow import (
     sample_r_t,
     squared_uniform,
 )
-from .metrics import noise_floor, sliced_w2, total_variation
+from .metrics import (
+    by_mode,
+    energy_distance,
+    field_error,
+    map_error,
+    noise_floor,
+    off_support,
+    sliced_w2,
+    total_variation,
+)
 from .nets import MeanVelocityMLP, VelocityMLP
 from .pretrained import METHODS, load_pretrained, load_record, retrain
-from .training import gaussian, train
+from .training import compiled, gaussian, train
 
 __all__ = [
-    "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check",
-    "euler", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
-    "load_pretrained", "load_record", "logit_normal", "mean_flow_loss", "mean_velocity", "noise_floor", "retrain",
-    "sample", "sample_r_t", "sliced_w2", "squared_uniform", "total_variation", "train",
+    "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "anchored",
+    "by_mode", "check", "compiled", "energy_distance", "euler", "field_error", "flow_map", "flow_matching_loss",
+    "gaussian", "improved_mean_flow_loss", "interpolate", "load_pretrained", "load_record", "logit_normal", "map_error",
+    "mean_flow_loss", "mean_velocity", "noise_floor", "off_support", "retrain", "sample", "sample_r_t", "sliced_w2",
+    "squared_uniform", "total_variation", "train",
 ]

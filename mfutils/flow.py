@@ -59,40 +59,67 @@ def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
     """|u_net(z_t, r, t) − sg(u_tgt)|² with u_tgt = ε − x − (t − r) du/dt; sg is the stop-gradient, `detach`
     (Geng et al. 2025, Algorithm 1).
 
-    x, eps: (n, 2).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  p: power of the adaptive weight, see `weighted`.
+    x, eps: (n, 2).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  p: power of the paper's adaptive weight, see `weighted`.
     """
     z, v = interpolate(x, eps, t)
-    return regress_on_target(u_net, z, r, t, v, tangent=v, p=p)
+    return weighted(error_to_target(u_net, z, r, t, v, tangent=v), p).mean()
 
 
-def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
-    """`mean_flow_loss` with the network's own velocity u(z, t, t) as the tangent of z.
+def improved_mean_flow_loss(u_net, x, eps, r, t, u_average, p=0.5):
+    """Mean flow with the network's own velocity, asked of its moving average: u_average(z, t, t), for ε − x.
 
-    Once trained, u(z, t, t) is close to the mean of the conditional velocity and has none of its noise
-    (Geng et al. 2025, arXiv 2512.02012). Arguments as in `mean_flow_loss`.
+    It is close to the mean of ε − x and has none of its noise. Geng et al. (2025, arXiv 2512.02012) put it into the
+    tangent. Here it is in the target too, in the rows with r < t; those with r = t still learn it from ε − x.
+    A target without noise allows a robust weight, `weighted`, in the rows that have it.
+
+    u_average: the network whose velocity to trust, called without gradient.  p: power of the weight.
+    The other arguments as in `mean_flow_loss`.
     """
     z, v = interpolate(x, eps, t)
     with torch.no_grad():
-        tangent = u_net(z, t, t)
-    return regress_on_target(u_net, z, r, t, v, tangent=tangent, p=p)
+        own = u_average(z, t, t)
+    below = r < t
+    error = error_to_target(u_net, z, r, t, torch.where(below, own, v), tangent=own)
+    return torch.where(below.squeeze(1), weighted(error, p, c=0.1), error).mean()
 
 
-def regress_on_target(u_net, z, r, t, v, tangent, p):
-    """The part that both mean-flow losses share: they differ in how fast z is said to move, `tangent`."""
+def error_to_target(u_net, z, r, t, v, tangent):
+    """The part that both mean-flow losses share, (n,). They differ in the velocity: that of the target, v, and
+    that at which z is said to move, `tangent`."""
     check_times(len(z), r=r, t=t)
     tangents = (tangent, torch.zeros_like(r), torch.ones_like(t))
     u, dudt = torch.func.jvp(u_net, (z, r, t), tangents)
     u_tgt = v - (t - r) * dudt
-    return weighted((u - u_tgt.detach()).square().sum(dim=1), p).mean()
+    return (u - u_tgt.detach()).square().sum(dim=1)
 
 
 def weighted(error, p, c=1e-3):
     """Per-sample squared errors (n,), each divided by (itself + c)^p held fixed (Geng et al. 2025, Section 4.3).
 
-    p = 0 is plain squared error; with p = 0.5 every sample pulls about equally hard; with p = 1 those of
-    small error pull harder, and the printed loss is near 1 while errors are well above c: do not read it.
+    p = 0 is plain squared error. With p = 0.5 samples of an error well above √c pull equally hard, so that a few
+    wild ones do not decide; this seeks a median, which is the mean only where the target has no noise.
+    With p = 1 those of small error pull harder, and where errors are well above c the printed loss is near 1:
+    do not read it.
     """
     return error / (error.detach() + c) ** p
+
+
+def anchored(loss, p_equal):
+    """The same loss at less cost: the first p_equal of the rows, where r = t, are done as plain flow matching.
+
+    `sample_r_t` puts them first. There (t − r) du/dt is 0, so the value is the same, and the JVP is spared.
+    Returns a loss with the arguments of `loss`; raises ValueError where r < t in those first rows.
+    """
+    def both(u_net, x, eps, r, t, *average):
+        k = round(p_equal * len(x))
+        if not torch.compiler.is_compiling() and not torch.equal(r[:k], t[:k]):
+            raise ValueError(f"anchored(loss, p_equal={p_equal}) needs r = t in the first {k} of {len(x)} rows. "
+                             "Draw the times with sample_r_t and the same p_equal.")
+        equal = flow_matching_loss(lambda z, t: u_net(z, t, t), x[:k], eps[:k], t[:k])
+        below = loss(u_net, x[k:], eps[k:], r[k:], t[k:], *average)
+        return (k * equal + (len(x) - k) * below) / len(x)
+
+    return both
 
 
 def euler(v):

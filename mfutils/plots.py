@@ -111,7 +111,17 @@ def heat(values, highest, label, size=2.6):
     fig, axes = planes(list(values), size=size)
     for ax, value in zip(axes, values.values()):
         image = heat_map(ax, value, highest)
-    fig.colorbar(image, ax=list(axes), label=label, shrink=0.8, extend="max")
+    beyond = any((value > highest).any() for value in values.values())
+    fig.colorbar(image, ax=list(axes), label=label, shrink=0.8, extend="max" if beyond else "neither")
+    return fig
+
+
+def densities(points, values, highest, size=3.2):
+    """The same points (n, 2), coloured by several densities on one scale: a dict from title to values (n,)."""
+    fig, axes = planes(list(values), size=size)
+    for ax, value in zip(axes, values.values()):
+        dots = ax.scatter(*points.T.numpy(), c=value.numpy(), s=1, cmap="cividis", vmin=0, vmax=highest, linewidths=0)
+    fig.colorbar(dots, ax=list(axes), label="density", shrink=0.8, extend="max")
     return fig
 
 

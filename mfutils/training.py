@@ -1,4 +1,4 @@
-"""One training loop for every loss in the course: Adam, cosine learning rate, EMA, exact resume."""
+"""One training loop for every loss in the course: Muon and Adam, cosine learning rates, EMA, exact resume."""
 
 import copy
 import math
@@ -20,12 +20,16 @@ def gaussian(n, generator=None):
     return torch.randn(n, 2, generator=generator)
 
 
-def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=1024, lr=3e-3,
-          ema_decay=0.999, seed=0, checkpoint=None, checkpoint_every=1000, resume=None):
+def train(net, loss, data, times, noise=gaussian, *, n_steps=5000, batch_size=1024, lr=3e-3, hidden_lr=0.015,
+          ema_decay=0.999, with_average=False, seed=0, checkpoint=None, checkpoint_every=1000, resume=None):
     """Minimise loss(net, x, eps, *times) and return (the EMA network on the CPU, the losses (n_steps,)).
+
+    The square weight matrices, those between hidden layers, are trained by Muon (Jordan et al. 2024; here
+    `torch.optim.Muon`) at hidden_lr; all other parameters by Adam at lr.
 
     data, noise: called as data(n, generator) → (n, 2).
     times: times(n, generator) → t (n, 1), or the pair r, t: whatever `loss` takes.
+    with_average: call loss(net, x, eps, *times, average), where average is the EMA network so far.
     checkpoint: a file to save to every `checkpoint_every` steps.
     resume: a file saved before; the run goes on from there to the same result as an uninterrupted one.
 
@@ -41,11 +45,12 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draws on every machine
     net = copy.deepcopy(net).to(device)
     ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
-    schedule = CosineAnnealingLR(optimizer, n_steps)
+    optimizers = muon_and_adam(net, hidden_lr, lr)
+    schedules = [CosineAnnealingLR(optimizer, n_steps) for optimizer in optimizers]
     history = torch.zeros(n_steps, device=device)
-    recipe = dict(n_steps=n_steps, batch_size=batch_size, lr=lr, ema_decay=ema_decay, seed=seed)
-    parts = dict(net=net, ema=ema, optimizer=optimizer, schedule=schedule)
+    recipe = dict(n_steps=n_steps, batch_size=batch_size, lr=lr, hidden_lr=hidden_lr, ema_decay=ema_decay, seed=seed)
+    parts = dict(net=net, ema=ema, muon=optimizers[0], adam=optimizers[-1],
+                 muon_schedule=schedules[0], adam_schedule=schedules[-1])
 
     def save(path, step):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +68,7 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
         generator.set_state(saved["generator"].cpu())
         return saved["step"]
 
+    average = [ema.module] if with_average else []
     start = load(resume) if resume else 0
     bar = trange(start, n_steps, initial=start, total=n_steps, leave=False)
     with interrupt_between_steps() as interrupted, bar:
@@ -73,11 +79,11 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
             if step == start:
                 check_points("data(n, generator)", batch[0])
                 check_points("noise(n, generator)", batch[1])
-            value = loss(net, *(part.to(device) for part in batch))
-            optimizer.zero_grad()
+            value = loss(net, *(part.to(device) for part in batch), *average)
+            net.zero_grad()
             value.backward()
-            optimizer.step()
-            schedule.step()
+            for part in (*optimizers, *schedules):
+                part.step()
             ema.update_parameters(net)
             history[step] = value.detach()
             done = step + 1
@@ -94,6 +100,31 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=15_000, batch_size=
                 raise KeyboardInterrupt(f"Stopped after step {done} of {n_steps}; the work is kept. "
                                         f"To go on, make the same call with resume={str(path)!r}.")
     return ema.module.cpu(), history.cpu()
+
+
+def compiled(loss):
+    """`loss` through torch.compile, which needs a C++ compiler and takes some ten seconds on its first call.
+    Where it fails, says so once and goes on with `loss` as it is."""
+    fast = torch.compile(loss, dynamic=False)  # one batch size: forward mode breaks under symbolic shapes
+
+    def attempt(*arguments):
+        nonlocal fast
+        try:
+            return fast(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            print(f"torch.compile failed ({type(error).__name__}); going on without it, at two thirds of the speed.")
+            fast = loss
+            return loss(*arguments)
+
+    return attempt
+
+
+def muon_and_adam(net, hidden_lr, lr):
+    """Muon for the square matrices of `net`, if there are any, and Adam for the rest."""
+    square = [p for p in net.parameters() if p.ndim == 2 and p.shape[0] == p.shape[1]]
+    rest = [p for p in net.parameters() if not (p.ndim == 2 and p.shape[0] == p.shape[1])]
+    muon = [torch.optim.Muon(square, lr=hidden_lr, weight_decay=0.0)] if square else []
+    return [*muon, torch.optim.Adam(rest, lr=lr, fused=True)]
 
 
 @contextmanager

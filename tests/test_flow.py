@@ -7,6 +7,7 @@ from mfutils import (
     DISTRIBUTIONS,
     MeanVelocityMLP,
     VelocityMLP,
+    anchored,
     euler,
     flow_matching_loss,
     improved_mean_flow_loss,
@@ -30,6 +31,12 @@ def batch(generator):
 @pytest.fixture
 def u_net():
     torch.manual_seed(0)
+    return MeanVelocityMLP(width=16, depth=2).double()
+
+
+@pytest.fixture
+def average():
+    torch.manual_seed(1)
     return MeanVelocityMLP(width=16, depth=2).double()
 
 
@@ -94,27 +101,64 @@ def test_three_total_derivatives_agree(u_net, batch):
     torch.testing.assert_close(forward, total_derivative_by_double_backward(u_net, z, r, t, v))
 
 
-@pytest.mark.parametrize(("loss", "own_tangent"), [(mean_flow_loss, False), (improved_mean_flow_loss, True)])
-def test_mean_flow_losses_and_their_gradients_match_double_backward(u_net, batch, loss, own_tangent):
-    # The target is computed by another route and held constant; value and gradient must both agree, so
-    # a missing detach, swapped tangents, a flipped sign, or r and t swapped all show.
-    x, eps, r, t = batch
-    z, v = interpolate(x, eps, t)
-    tangent = u_net(z, t, t).detach() if own_tangent else v
-    u_tgt = v - (t - r) * total_derivative_by_double_backward(u_net, z, r, t, tangent)
-    expected = (u_net(z, r, t) - u_tgt).square().sum(dim=1).mean()
-    actual = loss(u_net, x, eps, r, t)
+def gradients_agree(actual, expected, u_net):
     torch.testing.assert_close(actual, expected)
     parameters = list(u_net.parameters())
     for a, b in zip(torch.autograd.grad(actual, parameters), torch.autograd.grad(expected, parameters)):
         torch.testing.assert_close(a, b)
 
 
-def test_with_r_equal_t_every_mean_flow_loss_is_flow_matching(u_net, batch):
+# In the next two, the target is computed by another route and held constant; value and gradient must both agree, so
+# a missing detach, swapped tangents, a flipped sign, or r and t swapped all show.
+
+def test_the_mean_flow_loss_and_its_gradient_match_double_backward(u_net, batch):
+    x, eps, r, t = batch
+    z, v = interpolate(x, eps, t)
+    u_tgt = v - (t - r) * total_derivative_by_double_backward(u_net, z, r, t, v)
+    expected = (u_net(z, r, t) - u_tgt).square().sum(dim=1).mean()
+    gradients_agree(mean_flow_loss(u_net, x, eps, r, t), expected, u_net)
+
+
+def test_the_improved_loss_trusts_the_average_where_r_is_below_t_and_the_data_elsewhere(u_net, average, batch):
+    x, eps, r, t = batch
+    z, v = interpolate(x, eps, t)
+    own = average(z, t, t).detach()
+    u_tgt = own - (t - r) * total_derivative_by_double_backward(u_net, z, r, t, own)
+    below = (u_net(z, r, t) - u_tgt)[16:].square().sum(dim=1)  # the fixture puts r = t in the first quarter
+    equal = (u_net(z, t, t) - v)[:16].square().sum(dim=1)
+    expected = (equal.sum() + (below / (below.detach() + 0.1).sqrt()).sum()) / 64
+    actual = improved_mean_flow_loss(u_net, x, eps, r, t, average)
+    gradients_agree(actual, expected, u_net)
+    assert torch.autograd.grad(actual, average.net[0].bias, allow_unused=True) == (None,)
+
+
+@pytest.mark.parametrize(("loss", "wants_average"), [(mean_flow_loss, False), (improved_mean_flow_loss, True)])
+def test_an_anchored_loss_is_the_same_loss(u_net, average, batch, loss, wants_average):
+    extra = [average] if wants_average else []
+    gradients_agree(anchored(loss, 0.25)(u_net, *batch, *extra), loss(u_net, *batch, *extra), u_net)
+
+
+def test_an_anchored_loss_spares_the_jvp_where_r_equals_t(batch):
+    rows = []
+
+    def count(u_net, x, *rest):
+        rows.append(len(x))
+        return x.sum()
+
+    anchored(count, 0.25)(lambda z, r, t: z, *batch)
+    assert rows == [48]
+
+
+def test_an_anchored_loss_refuses_rows_that_it_would_get_wrong(u_net, batch):
+    with pytest.raises(ValueError, match="r = t in the first 32 of 64 rows.*same p_equal"):
+        anchored(mean_flow_loss, 0.5)(u_net, *batch)
+
+
+def test_with_r_equal_t_every_mean_flow_loss_is_flow_matching(u_net, average, batch):
     x, eps, _, t = batch
     expected = flow_matching_loss(lambda z, t: u_net(z, t, t), x, eps, t)
     torch.testing.assert_close(mean_flow_loss(u_net, x, eps, t, t), expected)
-    torch.testing.assert_close(improved_mean_flow_loss(u_net, x, eps, t, t), expected)
+    torch.testing.assert_close(improved_mean_flow_loss(u_net, x, eps, t, t, average), expected)
 
 
 def test_the_adaptive_weight_is_per_sample_and_carries_no_gradient(u_net, batch):

@@ -53,7 +53,7 @@ BAD = {
     "negative time": (lambda: flow_matching_loss(u, z, z, -half), r"\[0, 1\].*-0.5"),
     "NaN time": (lambda: BOARD.velocity(z, half * float("nan")), r"\(0, 1\]"),
     "r after t in a loss": (lambda: mean_flow_loss(u, z, z, half, quarter), "r = 0.5 > t = 0.25.*order"),
-    "r after t, improved": (lambda: improved_mean_flow_loss(u, z, z, half, quarter), "r = 0.5 > t = 0.25"),
+    "r after t, improved": (lambda: improved_mean_flow_loss(u, z, z, half, quarter, u), "r = 0.5 > t = 0.25"),
     "r after t in the map": (lambda: flow_map(BOARD, z, half, quarter), "r = 0.5 > t = 0.25"),
     "r after t in u": (lambda: mean_velocity(BOARD, z, half, quarter), "r = 0.5 > t = 0.25"),
     "NaN data": (lambda: flow_matching_loss(u, nan, z, half), "x must be finite"),

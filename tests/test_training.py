@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from mfutils import GaussianMixture, MeanVelocityMLP, VelocityMLP, flow_matching_loss, mean_flow_loss, sample_r_t, train
 from mfutils.pretrained import one_time
+from mfutils.training import muon_and_adam
 
 BLOB = GaussianMixture([[0.5, -1.0]], sd=0.7)
 
@@ -62,6 +65,50 @@ def test_what_comes_back_is_the_average_of_the_iterates():
     slow, _ = run(ema_decay=0.9)
     assert not same(last, slow)
     assert not same(slow, small_net())
+
+
+def test_a_loss_that_asks_for_the_average_gets_it():
+    seen = []
+
+    def loss(net, x, eps, t, average):
+        seen.append(average.net[0].bias.detach().clone())
+        return flow_matching_loss(net, x, eps, t)
+
+    net, _ = train(small_net(), loss, BLOB.sample, one_time, n_steps=3, batch_size=8, with_average=True)
+    assert seen[0].equal(small_net().net[0].bias)
+    assert not seen[1].equal(seen[2])
+    assert not net.net[0].bias.equal(seen[2])  # it has seen one step more
+
+
+def test_muon_trains_the_square_matrices_and_adam_the_rest():
+    net = VelocityMLP(width=16, depth=3)
+    muon, adam = muon_and_adam(net, hidden_lr=0.1, lr=0.2)
+    assert isinstance(muon, torch.optim.Muon)
+    first, second = muon.param_groups[0]["params"]
+    assert first is net.net[2].weight
+    assert second is net.net[4].weight
+    assert len(adam.param_groups[0]["params"]) == 6
+    assert (muon.param_groups[0]["lr"], adam.param_groups[0]["lr"]) == (0.1, 0.2)
+    without_such = VelocityMLP(width=16, depth=1)
+    flat, _ = train(without_such, flow_matching_loss, BLOB.sample, one_time, n_steps=3)
+    assert flat.net[0].weight.isfinite().all()
+
+
+def test_a_compiled_loss_is_the_same_loss_and_does_without_a_compiler(tmp_path):
+    program = """
+import torch
+from mfutils import MeanVelocityMLP, compiled, mean_flow_loss, sample_r_t
+torch.manual_seed(0)
+net, x, eps, (r, t) = MeanVelocityMLP(16, 2), torch.randn(32, 2), torch.randn(32, 2), sample_r_t(32)
+fast = compiled(mean_flow_loss)
+first, second = fast(net, x, eps, r, t), fast(net, x, eps, r, t)
+assert first.allclose(mean_flow_loss(net, x, eps, r, t)) and first.equal(second)
+"""
+    for settings, said in (({}, ""), ({"CXX": "no-such-compiler"}, "torch.compile failed")):
+        environment = {**os.environ, **settings, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / (said or "usual"))}
+        ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.count("torch.compile failed") == (1 if said else 0)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result(tmp_path):

@@ -1,0 +1,174 @@
+"""What a person does: open every notebook in JupyterLab, run it, and move every slider, by key and by mouse.
+
+This needs a Chromium (`apt-get install chromium`); where there is none it is skipped, unless REQUIRE_BROWSER is set.
+Screenshots go to tests/screenshots, for looking at.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if not CHROMIUM and not os.environ.get("REQUIRE_BROWSER"):
+    pytest.skip("no Chromium here; install it, or see these tests run in CI", allow_module_level=True)
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+NOTEBOOK = "window.jupyterapp.shell.currentWidget"
+KEYS = ["ArrowRight"] * 3 + ["ArrowLeft"] * 3
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab server without news pop-ups, on a free port: (address, token, process)."""
+    home, token = tmp_path_factory.mktemp("jupyter"), secrets.token_hex(16)
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+                   "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
+         "--expose-app-in-browser", f"--IdentityProvider.token={token}"],
+        cwd=shutil.copytree(FOLDER, home / "notebooks"), env=environment,  # a copy: a browser may save
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(60):
+        try:
+            urllib.request.urlopen(f"{address}/api?token={token}", timeout=1)
+            break
+        except OSError:
+            time.sleep(1)
+    yield address, token, psutil.Process(server.pid)
+    server.terminate()
+    server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+def open_and_run_all(browser, lab, name):
+    address, token, _ = lab
+    page = browser.new_page(viewport={"width": 1250, "height": 1400})
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?reset&token={token}")
+    page.wait_for_function(f"window.jupyterapp && {NOTEBOOK} && {NOTEBOOK}.context")
+    page.evaluate(f"""async () => {{
+        const context = {NOTEBOOK}.context;
+        await context.ready; await context.sessionContext.ready; await context.sessionContext.session.kernel.info;
+    }}""")
+    page.evaluate("async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+    return page
+
+
+def slider_cells(page):
+    """The cells with widgets, scrolled to one by one."""
+    sources = page.evaluate(f"() => {NOTEBOOK}.content.widgets.map(cell => cell.model.sharedModel.getSource())")
+    for i in (i for i, source in enumerate(sources) if source.startswith("widgets.")):
+        page.evaluate(f"""async () => {{
+            const content = {NOTEBOOK}.content;
+            await content.scrollToItem({i}, "center"); content.activeCellIndex = {i};
+        }}""")
+        cell = page.locator(f'.jp-Cell[data-windowed-list-index="{i}"]')
+        cell.locator(".jp-OutputArea img").wait_for()
+        yield cell
+
+
+def numbers(text):
+    return {float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)}
+
+
+def settled(page, cell):
+    """Wait until the picture says what the slider's label says, and return both."""
+    for _ in range(100):
+        label = cell.locator(".widget-readout").last.inner_text()
+        alt = cell.locator(".jp-OutputArea img").get_attribute("alt")
+        if numbers(label) <= numbers(alt):
+            return label, alt
+        page.wait_for_timeout(50)
+    raise AssertionError(f"the slider says {label!r}, the picture {alt!r}")
+
+
+def press(page, cell, key):
+    """Press a key; milliseconds until the picture changed, or None where the slider was at its end."""
+    picture, before = cell.locator(".jp-OutputArea img"), settled(page, cell)
+    source = picture.get_attribute("src")
+    start = time.perf_counter()
+    cell.page.keyboard.press(key)
+    for _ in range(200):
+        if picture.get_attribute("src") != source:
+            return 1000 * (time.perf_counter() - start)
+        page.wait_for_timeout(5)
+    assert settled(page, cell) == before
+    return None
+
+
+def drag(page, handle, by, steps):
+    """Take a slider's handle by the mouse and move it sideways in `steps` events."""
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + by, y, steps=steps)
+    page.mouse.up()
+
+
+def kernel_megabytes(lab):
+    return max(child.memory_info().rss for child in lab[2].children(recursive=True)) / 2**20
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))])
+def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name):
+    page = open_and_run_all(browser, lab, name)
+    errors = page.evaluate(f"""() => {NOTEBOOK}.content.widgets.filter(cell => cell.model.type == "code")
+        .flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type == "error")""")
+    assert errors == []
+    SCREENSHOTS.mkdir(exist_ok=True)
+    waits = []
+    for number, cell in enumerate(slider_cells(page)):
+        for handle in cell.locator(".noUi-handle").all():
+            handle.focus()
+            pressed = [press(page, cell, key) for key in KEYS]
+            assert any(pressed)
+            waits += [wait for wait in pressed if wait]
+        first = settled(page, cell)
+        handle = cell.locator(".noUi-handle").first
+        drag(page, handle, by=120, steps=5)
+        assert settled(page, cell) != first
+        before = kernel_megabytes(lab)
+        drag(page, handle, by=-100, steps=100)
+        settled(page, cell)
+        assert cell.locator(".jp-OutputArea img").count() == 1
+        assert kernel_megabytes(lab) < before + 100
+        for menu in cell.locator("select").all():
+            for option in menu.locator("option").all_inner_texts()[::-1]:
+                menu.select_option(option)
+                page.wait_for_function(
+                    "([cell, option]) => cell.querySelector('.jp-OutputArea img').alt.includes(option)",
+                    arg=[cell.element_handle(), option])
+        cell.screenshot(path=SCREENSHOTS / f"{name}-{number}.png")
+    page.close()
+    late = statistics.quantiles(waits, n=20)[-1]
+    print(f"{name}: key to picture, median {statistics.median(waits):.0f} ms, 95 % within {late:.0f} ms")
+    assert late < 400
