@@ -25,7 +25,7 @@ notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 weights: setup  ## train the networks that come with the course (three quarters of an hour)
 	$(BIN)/python tools/make_weights.py
 
-bench: setup  ## measure what a training step costs, and what quality costs (ten minutes)
+bench: setup  ## measure what a training step costs, and what quality costs (four minutes)
 	$(BIN)/python tools/bench.py
 
 picture: setup  ## draw the README's picture

@@ -52,7 +52,7 @@ plots.show(fig, "Noise; one step of flow matching, a blob in the middle; one ste
 # | **You will do** | compute $\mathrm{d}u/\mathrm{d}t$ three ways; build the loss on one batch; train; break it on purpose; improve it; hold the learned $u$ against the exact one |
 # | **You will learn** | what the stop-gradient does; why the loss value says little; three ways to sample wrongly; where the variance comes from, and how to be rid of it |
 # | **You need** | the MeanFlow identity from [notebook 1](01_derivation.ipynb) and the loss split from [notebook 2](02_flow_matching.ipynb) |
-# | **Time** | 50 minutes to read; about three minutes to run |
+# | **Time** | 50 minutes to read; about two and a half minutes to run |
 #
 # The identity was $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$, with $\mathrm{d}u/\mathrm{d}t = \frac{\partial u}{\partial z}v + \frac{\partial u}{\partial t}$.
 
@@ -114,7 +114,8 @@ with torch.no_grad():
 
 # %% [markdown]
 # **Double backward**, the way of many tutorials. Reverse mode computes $w^\top J$; differentiating that with respect to $w$ gives $J$ times a
-# tangent. Two backward passes for what forward mode does in one forward pass:
+# tangent. Two backward passes for what forward mode does in one forward pass. (By the clock it need not lose: without compilation PyTorch builds
+# forward mode of many small operations. `make bench` measures it.)
 
 # %%
 _, dudt_double = torch.autograd.functional.jvp(

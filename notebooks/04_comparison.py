@@ -57,7 +57,7 @@ plots.show(fig, "Four rows, one per distribution, with one-step samples of flow 
 # | **You will do** | score twelve trained networks; compare differences with the noise; weigh cost against quality; retrain any of them |
 # | **You will learn** | when a difference is a difference; which method to choose for how many steps; how to read a one-step map as a density |
 # | **You need** | notebooks [2](02_flow_matching.ipynb) and [3](03_mean_flow.ipynb) |
-# | **Time** | 30 minutes to read; about a minute and a half to run |
+# | **Time** | 30 minutes to read; a minute and a quarter to run |
 #
 # ## The contestants
 #
@@ -128,7 +128,14 @@ plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each
 # %% [markdown]
 # *In every panel flow matching falls with the number of steps and the mean flows hardly change: what they can do, they do at
 # once.*
-#
+
+# %% [markdown]
+# **Before you use the panel:** which distribution do you expect to be the hardest in one step, and what will be wrong with it?
+
+# %%
+widgets.comparison_panel(samples, targets, distances)
+
+# %% [markdown]
 # ## A sharper eye
 #
 # Sliced W2 is blunt: a blurred edge costs it little. **Total variation** between histograms (64 × 64 tiles) is sharp: it is the share
@@ -186,12 +193,6 @@ within = {(method, n): mean_of("sliced_w2_within_modes", "eight_gaussians", meth
 print(f"\nsliced W2 within the eight modes (floor {record['floor']['sliced_w2_within_modes']['eight_gaussians'][0]:.4f})")
 for (method, n), value in within.items():
     print(f"{method:19} {n:4} NFE   {value:.4f}")
-
-# %% [markdown]
-# **Before you use the panel:** which distribution do you expect to be the hardest in one step, and what will be wrong with it?
-
-# %%
-widgets.comparison_panel(samples, targets, distances)
 
 # %% [markdown]
 # ## Who wins where
