@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks weights bench picture lint clean
+.PHONY: help setup lab test notebooks handouts weights bench picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test: setup  ## run the tests, and every notebook cell by cell
 
 notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 	$(BIN)/python tools/make_notebooks.py
+
+handouts: setup  ## write copies for a workshop: learners (no solutions), instructors
+	$(BIN)/python tools/make_handouts.py
 
 weights: setup  ## train the networks that come with the course (three quarters of an hour)
 	$(BIN)/python tools/make_weights.py

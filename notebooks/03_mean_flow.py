@@ -384,7 +384,7 @@ def loss_with(tangent):
 
 
 # %% [markdown]
-# First the **noise of the gradient**: for one and the same network, 40 batches of 512 rows with $r < t$; how far is a batch's gradient from
+# First the **noise of the gradient**: for one and the same network, 39 batches of 512 rows with $r < t$; how far is a batch's gradient from
 # the mean of all, as a root mean square?
 
 # %%
@@ -393,7 +393,7 @@ def gradient(loss, *batch):
     return torch.cat([part.flatten() for part in parts])
 
 
-chunks = list(zip(*(part[: 40 * 512].split(512) for part in (x_test, eps_test, r_test, t_test))))[:39]
+chunks = list(zip(*(part[: 39 * 512].split(512) for part in (x_test, eps_test, r_test, t_test))))
 noise = {}
 for name, tangent in tangents.items():
     gradients = torch.stack([gradient(loss_with(tangent), *chunk) for chunk in chunks])

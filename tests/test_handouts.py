@@ -1,0 +1,40 @@
+"""The learners' copies have no solutions and run to the end; the instructors' are the notebooks, which nbval runs."""
+
+import runpy
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
+
+
+@pytest.fixture(scope="module")
+def handouts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("handouts")
+    runpy.run_path(str(ROOT / "tools" / "make_handouts.py"))["main"](folder)
+    return folder
+
+
+def solutions(notebook):
+    return [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_instructors_copy_is_the_notebook(source, handouts):
+    copy = nbformat.read(handouts / "instructors" / f"{source.stem}.ipynb", as_version=4)
+    assert [cell.source for cell in copy.cells] == [cell.source for cell in jupytext.read(source).cells]
+    assert solutions(copy)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_learners_copy_runs_to_the_end_without_a_solution(source, handouts):
+    copy = nbformat.read(handouts / "learners" / f"{source.stem}.ipynb", as_version=4)
+    assert not solutions(copy)
+    assert len(copy.cells) == len(jupytext.read(source).cells) - len(solutions(jupytext.read(source)))
+    NotebookClient(copy, timeout=300, resources={"metadata": {"path": str(handouts)}}).execute()
+    said = [output.text for cell in copy.cells for output in cell.get("outputs", []) if output.get("name") == "stdout"]
+    assert sum("Not answered yet" in text or "Not yet" in text for text in said) >= 3
