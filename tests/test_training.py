@@ -120,13 +120,14 @@ def test_an_interrupted_run_goes_on_to_the_same_result(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)  # in the middle of a step
         return BLOB.sample(n, generator)
 
+    usual = signal.getsignal(signal.SIGINT)
     whole, losses = run()
     with pytest.raises(KeyboardInterrupt, match="after step 37 of 60.*resume="):
         run(data, checkpoint=path)
     rest, again = run(resume=path)
     assert same(whole, rest)
     assert losses.equal(again)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def test_without_a_checkpoint_an_interrupt_still_keeps_the_work(tmp_path, monkeypatch):
