@@ -403,7 +403,9 @@ mine = ...  # GaussianMixture(points, sd=0.1), points a (k, 2) list or tensor
 # %%
 _, loss, times, with_average = METHODS["improved_mean_flow"]
 brief = dict(n_steps=3000, ema_decay=0.99, with_average=with_average)
-if mine is not ...:
+if mine is ...:
+    print("Not answered yet: replace the three dots in the cell above, run it, then run this one.")
+else:
     own, _ = train(MeanVelocityMLP(), loss, mine.sample, times, **brief)
     fig = plots.clouds({"one step": sample(own, z_1, 1)}, target=mine.sample(4000), size=2.3)
     plots.show(fig, "One step of a mean flow trained on my distribution, and my distribution.")
