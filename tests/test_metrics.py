@@ -59,8 +59,8 @@ def test_the_energy_distance_is_that_of_all_pairs(generator):
 
 
 def test_off_support_is_the_share_on_white_squares(board):
-    squares = torch.tensor([[-1.5, -1.5], [-1.5, -0.5], [0.5, 0.5], [9.0, 9.0]])  # dark, white, dark, outside
-    assert off_support(board, squares) == 0.5
+    squares = torch.tensor([[-1.5, -1.5], [-1.5, -0.5], [0.5, -0.5], [9.0, 9.0]])  # dark, white, white, outside
+    assert off_support(board, squares) == 0.75
 
 
 def test_within_modes_a_surplus_costs_nothing_and_a_shift_its_length(generator):

@@ -68,15 +68,17 @@ def test_what_comes_back_is_the_average_of_the_iterates():
 
 
 def test_a_loss_that_asks_for_the_average_gets_it():
-    seen = []
+    seen, now = [], []
 
     def loss(net, x, eps, t, average):
         seen.append(average.net[0].bias.detach().clone())
+        now.append(net.net[0].bias.detach().clone())
         return flow_matching_loss(net, x, eps, t)
 
     net, _ = train(small_net(), loss, BLOB.sample, one_time, n_steps=3, batch_size=8, with_average=True)
     assert seen[0].equal(small_net().net[0].bias)
     assert not seen[1].equal(seen[2])
+    assert not seen[2].equal(now[2])
     assert not net.net[0].bias.equal(seen[2])  # it has seen one step more
 
 
@@ -88,10 +90,18 @@ def test_muon_trains_the_square_matrices_and_adam_the_rest():
     assert first is net.net[2].weight
     assert second is net.net[4].weight
     assert len(adam.param_groups[0]["params"]) == 6
+    assert muon.param_groups[0]["weight_decay"] == 0
     assert (muon.param_groups[0]["lr"], adam.param_groups[0]["lr"]) == (0.1, 0.2)
     without_such = VelocityMLP(width=16, depth=1)
     flat, _ = train(without_such, flow_matching_loss, BLOB.sample, one_time, n_steps=3)
     assert flat.net[0].weight.isfinite().all()
+
+
+def test_both_learning_rates_fall_to_zero(tmp_path):
+    run(checkpoint=tmp_path / "run.pt", checkpoint_every=60)
+    saved = torch.load(tmp_path / "run.pt", weights_only=True)
+    for optimizer in ("muon", "adam"):
+        assert saved[optimizer]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-9)
 
 
 def test_a_compiled_loss_is_the_same_loss_and_does_without_a_compiler(tmp_path):
