@@ -31,6 +31,7 @@ from .metrics import (
     total_variation,
 )
 from .nets import MeanVelocityMLP, VelocityMLP
+from .own import mixture_of_picture, mixture_of_points, mixture_of_text
 from .pretrained import METHODS, load_pretrained, load_record, retrain
 from .training import compiled, gaussian, train
 
@@ -38,6 +39,6 @@ __all__ = [
     "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "anchored",
     "by_mode", "check", "compiled", "energy_distance", "euler", "field_error", "flow_map", "flow_matching_loss",
     "gaussian", "improved_mean_flow_loss", "interpolate", "load_pretrained", "load_record", "logit_normal", "map_error",
-    "mean_flow_loss", "mean_velocity", "noise_floor", "off_support", "retrain", "sample", "sample_r_t", "sliced_w2",
-    "squared_uniform", "total_variation", "train",
+    "mean_flow_loss", "mean_velocity", "mixture_of_picture", "mixture_of_points", "mixture_of_text", "noise_floor",
+    "off_support", "retrain", "sample", "sample_r_t", "sliced_w2", "squared_uniform", "total_variation", "train",
 ]

@@ -3,8 +3,11 @@
 import torch
 
 
-def check(answer, expected, hint, tolerance=1e-4):
-    """Print whether `answer` equals `expected` within `tolerance`, and otherwise how it differs, with a hint."""
+def check(answer, expected, hint="", tolerance=1e-4, mistakes=None):
+    """Print whether `answer` equals `expected` within `tolerance`; otherwise what is wrong with it, or a hint.
+
+    mistakes: a dict from what may have gone wrong, in words, to the answer it leads to.
+    """
     if answer is ...:
         print("Not answered yet: replace the three dots in the cell above, run it, then run this one.")
         return
@@ -14,9 +17,15 @@ def check(answer, expected, hint, tolerance=1e-4):
         print(f"Not yet. Expected numbers, got {type(answer).__name__}. {hint}")
         return
     expected = torch.as_tensor(expected).detach().double()
+
+    def answer_is(value):
+        return torch.allclose(answer, torch.as_tensor(value).detach().double(), atol=tolerance, rtol=0)
+
     if answer.shape != expected.shape:
         print(f"Not yet. Expected shape {tuple(expected.shape)}, got {tuple(answer.shape)}. {hint}")
-    elif not torch.allclose(answer, expected, atol=tolerance, rtol=0):
-        print(f"Not yet. Largest difference {(answer - expected).abs().max().item():.3g}. {hint}")
-    else:
+    elif answer_is(expected):
         print("Right.")
+    else:
+        difference = f"Largest difference {(answer - expected).abs().max().item():.3g}."
+        print("Not yet.", next((what for what, value in (mistakes or {}).items() if answer_is(value)),
+                               f"{difference} {hint}"))

@@ -67,13 +67,14 @@ def load_pretrained(distribution, method):
 def retrain(distribution, method, seed=0, **arguments):
     """Train as the shipped networks were; further arguments go to `train`. Returns (u, ready for `sample`; losses).
 
+    distribution: a name, or anything with sample(n, generator) → (n, 2).
     Pass loss=compiled(METHODS[method].loss) to train faster where there is a C++ compiler.
     """
     network, loss, times, with_average = METHODS[method]
     arguments = {**RECIPE, "loss": loss, "seed": seed, "with_average": with_average, **arguments}
-    data = DISTRIBUTIONS[distribution].sample
+    data = DISTRIBUTIONS[distribution] if isinstance(distribution, str) else distribution
     torch.manual_seed(seed)
-    net, losses = train(network(), data=data, times=times, **arguments)
+    net, losses = train(network(), data=data.sample, times=times, **arguments)
     return as_u(net), losses
 
 

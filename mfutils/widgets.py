@@ -8,8 +8,9 @@ import base64
 import html
 
 import ipywidgets
+import torch
 
-from . import plots
+from . import own, plots
 
 
 def figure_under(controls, fig, update):
@@ -17,16 +18,20 @@ def figure_under(controls, fig, update):
     image = ipywidgets.HTML()
 
     def redraw(_=None):
-        alt = update(*(control.value for control in controls))
-        data = base64.b64encode(plots.png(fig)).decode()
-        fig.set_layout_engine("none")  # laid out once: faster, and nothing jumps
-        width = round(fig.get_figwidth() * plots.DPI / 2)
-        image.value = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
+        image.value = img(fig, update(*(control.value for control in controls)))
 
     for control in controls:
         control.observe(redraw, names="value")
     redraw()
     return ipywidgets.VBox([*controls, image])
+
+
+def img(fig, alt):
+    """The figure as an HTML image. It is laid out the first time only: faster, and nothing jumps."""
+    data = base64.b64encode(plots.png(fig)).decode()
+    fig.set_layout_engine("none")
+    width = round(fig.get_figwidth() * plots.DPI / 2)
+    return f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
 
 
 def steps_control(options):
@@ -116,3 +121,49 @@ def comparison_panel(samples, targets, distances):
     controls = [ipywidgets.Dropdown(options=names, description="data"),
                 ipywidgets.Dropdown(options=methods, description="method"), steps_control(steps)]
     return figure_under(controls, fig, update)
+
+
+class OwnData(ipywidgets.VBox):
+    """Write something, choose a file, or draw with the mouse: `distribution` is the exact mixture of what came last."""
+
+    def __init__(self, text):
+        fig, (ax,) = plots.planes([""], size=3)
+        cloud = plots.dots(ax, torch.zeros(1, 2), plots.DATA)
+        image, state = ipywidgets.HTML(), ipywidgets.HTML()
+
+        def take(mixture_of, given):
+            state.value = "Drawing …"
+            try:
+                self.distribution = mixture_of(given)
+            except ValueError as error:
+                state.value = f"{html.escape(str(error))} The picture still shows the last one that worked."
+                return
+            title = f"a mixture of {len(self.distribution.means)} Gaussians"
+            plots.put(cloud, self.distribution.sample(plots.SHOWN))
+            ax.set_title(title, fontsize=10)
+            image.value, state.value = img(fig, f"Samples of your distribution, {title}."), ""
+
+        write = ipywidgets.Text(text, description="write", continuous_update=False)
+        choose = ipywidgets.FileUpload(accept="image/*,.csv,.txt", description="or a file",
+                                       tooltip="a picture, or a list of points: two numbers in every line")
+        pad = drawing_pad()
+        write.observe(lambda change: take(own.mixture_of_text, change.new), "value")
+        choose.observe(lambda change: take(own.mixture_of_file, uploaded(change.new)), "value")
+        pad.observe(lambda change: change.new[1:] and take(own.mixture_of_points, change.new), "points")
+        take(own.mixture_of_text, text)
+        super().__init__([ipywidgets.HBox([write, choose]), ipywidgets.HBox([pad, image]), state])
+
+
+def drawing_pad():
+    try:
+        from .pad import DrawingPad
+    except ImportError:  # not everywhere: Colab had no anywidget for long
+        return ipywidgets.HTML("To draw with the mouse, run<br><code>%pip install anywidget</code><br>"
+                               "and then this cell again.")
+    return DrawingPad()
+
+
+def uploaded(value):
+    """The bytes of the one file in a FileUpload's value: a dict in ipywidgets 7, a tuple in 8."""
+    (file,) = value.values() if isinstance(value, dict) else value
+    return bytes(file["content"])

@@ -444,11 +444,13 @@ landing = ...  # one line
 
 # %%
 check(landing, spiral.means.mean(dim=0), tolerance=0.02,
-      hint="It is the mean of the data; `sample(euler(spiral.velocity), z, 1)` goes there.")
+      hint="It is the mean of the data; `sample(euler(spiral.velocity), z, 1)` goes there.",
+      mistakes={"That is the mean of the noise; the step goes to the mean of the data.": torch.zeros(2),
+                "The sign is turned round: toward data, the velocity is subtracted.": -spiral.means.mean(dim=0)})
 
 # %% tags=["solution"]
 landing = sample(euler(spiral.velocity), torch.zeros(1, 2), 1)[0]
-check(landing, spiral.means.mean(dim=0), "", tolerance=0.02)
+check(landing, spiral.means.mean(dim=0), tolerance=0.02)
 
 # %% [markdown]
 # **2. The other end.** We differentiated in $t$. Differentiate line 1 in $r$ instead, with $z_t$ and $t$ fixed, and find
@@ -459,11 +461,13 @@ du_dr = ...  # one line, from u(z_t, r, t), board.velocity(z_r, r), t and r
 
 # %%
 expected = (u(z_t, r + h, t) - u(z_t, r - h, t)) / (2 * h)
-check(du_dr, expected, "Start from −u + (t − r) ∂u/∂r = −v(z_r, r).", tolerance=1e-3)
+check(du_dr, expected, "Start from −u + (t − r) ∂u/∂r = −v(z_r, r).", tolerance=1e-3,
+      mistakes={"The sign is turned round: the lower limit takes v(z_r, r) away.": -expected,
+                "That has v(z_t, t) in it. r is the end that moves: use v(z_r, r).": (by_hand - v_marginal) / (t - r)})
 
 # %% tags=["solution"]
 du_dr = (u(z_t, r, t) - board.velocity(z_r, r)) / (t - r)
-check(du_dr, expected, "", tolerance=1e-3)
+check(du_dr, expected, tolerance=1e-3)
 
 # %% [markdown]
 # **3. Two jumps are one.** The displacement from $t$ to $r$ is the displacement from $t$ to $s$ plus that from $s$ to $r$.
@@ -474,13 +478,46 @@ s = 0.5 * one
 composed = ...  # two lines, or one long one
 
 # %%
+second = (s - r) * u(z_t, r, s)
 check(composed, by_hand, tolerance=1e-3,
-      hint="First jump: z_s = z_t − (t − s) u(z_t, s, t). Then average the two, weighted by time.")
+      hint="First jump: z_s = z_t − (t − s) u(z_t, s, t). Then average the two, weighted by time.",
+      mistakes={"The second jump starts where the first one ended, at z_s, not at z_t.":
+                ((t - s) * u(z_t, s, t) + second) / (t - r),
+                "That is the displacement. Divide it by t − r.": by_hand * (t - r)})
 
 # %% tags=["solution"]
 z_s = z_t - (t - s) * u(z_t, s, t)
 composed = ((t - s) * u(z_t, s, t) + (s - r) * u(z_s, r, s)) / (t - r)
-check(composed, by_hand, "", tolerance=1e-3)
+check(composed, by_hand, tolerance=1e-3)
+
+# %% [markdown]
+# **4. Another code base.** Some networks take the length of the step instead of its end: $w(z, t, h)$ with $h = t - r$, as below. Derive
+# which tangents give *the same* total derivative $\mathrm{d}u/\mathrm{d}t$, with $r$ fixed as before, and compute it.
+
+
+# %%
+def w(z, t, h):
+    return u(z, t - h, t)
+
+
+total = ...  # one line: the second of what torch.func.jvp(w, (z_t, t, t - r), …) returns
+
+# %%
+def with_tangents(*tangents):
+    return torch.func.jvp(w, (z_t, t, t - r), tangents)[1]
+
+
+check(total, dudt, tolerance=1e-3,
+      hint="One tangent for each input: how fast do z, t and h = t − r move while r stands still?",
+      mistakes={"With (v, 1, 0) the step keeps its length, so r moves along. Here r stands still.":
+                with_tangents(v_marginal, one, 0 * one),
+                "(v, 0, 1) is for arguments (z, r, t); here the second is t.":
+                with_tangents(v_marginal, 0 * one, one),
+                "z moves too, with velocity v.": with_tangents(0 * z_t, one, one)})
+
+# %% tags=["solution"]
+total = torch.func.jvp(w, (z_t, t, t - r), (v_marginal, one, one))[1]
+check(total, dudt, tolerance=1e-3)
 
 # %% [markdown]
 # ## Further reading

@@ -588,11 +588,13 @@ loss_at_equal_times = ...  # one line
 z_test, v_test = interpolate(x_test, eps_test, t_test)
 expected = (u_net(z_test, t_test, t_test) - v_test).square().sum(dim=1).mean()
 check(loss_at_equal_times, expected,
-      hint="Pass t_test twice: then u_tgt is v itself, which is flow matching.")
+      hint="Pass t_test twice: then u_tgt is v itself, which is flow matching.",
+      mistakes={"That has r_test in it. Both times are t_test.":
+                mean_flow_loss(u_net, x_test, eps_test, r_test, t_test)})
 
 # %% tags=["solution"]
 loss_at_equal_times = mean_flow_loss(u_net, x_test, eps_test, t_test, t_test)
-check(loss_at_equal_times, expected, "")
+check(loss_at_equal_times, expected)
 
 # %% [markdown]
 # **2. A loss one should not read.** The paper divides every sample's squared error by (itself + $c$) to the power $p$; on ImageNet,
@@ -604,14 +606,15 @@ trained_value, fresh_value = ..., ...
 
 # %%
 hint = "It is the mean of e / (e + c): just below 1 while the errors e are well above c = 0.001."
-check(trained_value, 1.0, hint, tolerance=0.05)
-check(fresh_value, 1.0, hint, tolerance=0.05)
+for value, net in ((trained_value, u_net), (fresh_value, fresh_net)):
+    plain = mean_flow_loss(net, x_test, eps_test, r_test, t_test)
+    check(value, 1.0, hint, tolerance=0.05, mistakes={"That is the plain loss. Pass p=1.0.": plain})
 
 # %% tags=["solution"]
 trained_value = mean_flow_loss(u_net, x_test, eps_test, r_test, t_test, p=1.0)
 fresh_value = mean_flow_loss(fresh_net, x_test, eps_test, r_test, t_test, p=1.0)
-check(trained_value, 1.0, "", tolerance=0.05)
-check(fresh_value, 1.0, "", tolerance=0.05)
+check(trained_value, 1.0, tolerance=0.05)
+check(fresh_value, 1.0, tolerance=0.05)
 
 # %% [markdown]
 # **3. Derive and implement.** Write the improved loss on the very first batch, `z, v, r, t`, for `u_net`, which here is its own average, without the
@@ -621,15 +624,23 @@ check(fresh_value, 1.0, "", tolerance=0.05)
 improved = ...
 
 # %%
+with torch.no_grad():
+    own_v = u_net(z, t, t)
+    value, rate = torch.func.jvp(u_net, (z, r, t), (own_v, torch.zeros_like(r), torch.ones_like(t)))
+    only_tangent, everywhere = ((value - v_tgt + (t - r) * rate).square().sum(dim=1).mean() for v_tgt in (v, own_v))
 check(improved, improved_mean_flow_loss(u_net, x, eps, r, t, u_net, p=0),
-      hint="own = u_net(z, t, t).detach(); tangents (own, 0, 1); the target has own where r < t and v where r = t.")
+      hint="own = u_net(z, t, t).detach(); tangents (own, 0, 1); the target has own where r < t and v where r = t.",
+      mistakes={"The target still has ε − x everywhere; where r < t it has the network's own.": only_tangent,
+                "The target has the network's own everywhere; where r = t it learns from ε − x.": everywhere,
+                "That is the plain loss.": mean_flow_loss(u_net, x, eps, r, t),
+                "That has the robust weight. Pass p=0.": improved_mean_flow_loss(u_net, x, eps, r, t, u_net)})
 
 # %% tags=["solution"]
 own = u_net(z, t, t).detach()
 value, rate = torch.func.jvp(u_net, (z, r, t), (own, torch.zeros_like(r), torch.ones_like(t)))
 u_tgt = torch.where(r < t, own, v) - (t - r) * rate
 improved = (value - u_tgt.detach()).square().sum(dim=1).mean()
-check(improved, improved_mean_flow_loss(u_net, x, eps, r, t, u_net, p=0), "")
+check(improved, improved_mean_flow_loss(u_net, x, eps, r, t, u_net, p=0))
 
 # %% [markdown]
 # **4. Break it.** Write the loss with the tangents $(v, 1, 0)$ and train it for 1,000 steps. No error will be raised. How do you notice?
@@ -644,7 +655,8 @@ def broken_loss(u_net, x, eps, r, t):
 value, rate = torch.func.jvp(u_net, (z, r, t), (v, torch.ones_like(r), torch.zeros_like(t)))
 expected = (value - (v - (t - r) * rate)).square().sum(dim=1).mean()
 check(broken_loss(u_net, x, eps, r, t), expected, tolerance=1e-2,
-      hint="mean_flow_loss by hand, with the tangents (v, 1, 0).")
+      hint="mean_flow_loss by hand, with the tangents (v, 1, 0).",
+      mistakes={"That is still the right loss; set the tangents to (v, 1, 0).": mean_flow_loss(u_net, x, eps, r, t)})
 
 # %% tags=["solution"]
 def broken_loss(u_net, x, eps, r, t):
@@ -672,7 +684,10 @@ def plain_times(n, generator):
 expected = torch.cat(sample_r_t(100, p_equal=0.625, generator=torch.manual_seed(0)))
 answer = plain_times(100, torch.manual_seed(0))
 answer = torch.cat(answer) if isinstance(answer, tuple) else answer
-check(answer, expected, hint="Return what sample_r_t returns: r and t.")
+squared = sample_r_t(100, p_equal=0.625, times=squared_uniform, generator=torch.manual_seed(0))
+check(answer, expected, hint="Return what sample_r_t returns: r and t.",
+      mistakes={"Those are squared. Leave `times` out.": torch.cat(squared),
+                "Those are all t. Return the pair r, t.": expected[100:].repeat(2, 1)})
 
 # %% tags=["solution"]
 def plain_times(n, generator):

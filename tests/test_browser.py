@@ -16,6 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
 
@@ -66,6 +67,14 @@ def browser():
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def own_data_notebook(lab):
+    cells = [nbformat.v4.new_code_cell('from mfutils import widgets\nwidgets.OwnData("I")')]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), Path(lab[2].cwd()) / "own_data.ipynb")
+    return "own_data"
 
 
 def open_and_run_all(browser, lab, name):
@@ -171,4 +180,40 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
     page.close()
     late = statistics.quantiles(waits, n=20)[-1]
     print(f"{name}: key to picture, median {statistics.median(waits):.0f} ms, 95 % within {late:.0f} ms")
-    assert late < 400
+    assert late < 150
+
+
+def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_data_notebook):
+    page = open_and_run_all(browser, lab, own_data_notebook)
+    pad, picture = page.locator('canvas[aria-label="Draw here"]'), page.locator(".jp-OutputArea img")
+    pad.wait_for()
+
+    def gaussians():
+        return int(re.search(r"mixture of (\d+) Gaussians", picture.get_attribute("alt"))[1])
+
+    def changes_within(milliseconds, act):
+        source = picture.get_attribute("src")
+        act()
+        page.wait_for_function("source => document.querySelector('.jp-OutputArea img').src != source",
+                               arg=source, timeout=milliseconds)
+        page.wait_for_timeout(500)  # what else was under way
+        return gaussians()
+
+    drag(page, pad, by=100, steps=10)
+    page.wait_for_timeout(500)
+    line = gaussians()
+    assert 20 < line < 40  # 100 pixels, one point every 3.5
+    assert changes_within(400, lambda: drag(page, pad, by=-100, steps=1)) == pytest.approx(2 * line, abs=2)  # no holes
+    page.get_by_text("clear").click()
+    assert changes_within(400, lambda: drag(page, pad, by=100, steps=10)) == pytest.approx(line, abs=2)
+    write = page.locator('.jp-OutputArea input[type="text"]')
+    write.fill("❀")
+    assert changes_within(400, lambda: write.press("Enter")) > 400
+    points = {"name": "points.csv", "mimeType": "text/csv", "buffer": b"1,2\n3,4\n5,7"}
+    choose = page.locator('.jp-OutputArea input[type="file"]')
+    assert changes_within(400, lambda: choose.set_input_files(points)) == 3
+    choose.set_input_files({**points, "buffer": b"1,2,3"})
+    page.get_by_text("two numbers in every line").wait_for()
+    assert gaussians() == 3
+    page.locator(".jp-OutputArea").screenshot(path=SCREENSHOTS / "own_data.png")
+    page.close()

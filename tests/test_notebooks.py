@@ -68,7 +68,7 @@ def test_every_figure_is_described_in_words(notebook):
 
 def test_a_still_stands_above_every_slider_with_a_question_between(notebook):
     cells = notebook.cells
-    sliders = [i for i, cell in enumerate(cells) if cell.cell_type == "code" and cell.source.startswith("widgets.")]
+    sliders = [i for i, cell in enumerate(cells) if cell.cell_type == "code" and "widgets." in cell.source]
     assert sliders
     for i in sliders:
         assert cells[i - 1].cell_type == "markdown"
@@ -105,8 +105,16 @@ def test_it_has_exercises_with_solutions(notebook):
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     headings = re.findall(r"^\*\*(\d)\. ", prose, re.MULTILINE)
     solutions = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
-    assert len(headings) >= 3
-    assert len(solutions) >= 3
+    assert headings == [str(number + 1) for number in range(len(headings))]
+    assert len(headings) >= 4
+    assert len(solutions) == len(headings)
+
+
+def test_every_exercise_knows_the_usual_mistakes(notebook):
+    checks = [cell.source for cell in code_cells(notebook)
+              if "check(" in cell.source and "solution" not in cell.metadata.get("tags", [])]
+    assert len(checks) >= 4
+    assert all("mistakes=" in source for source in checks)
 
 
 def test_it_defines_no_public_name_of_mfutils(source):

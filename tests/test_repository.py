@@ -45,7 +45,7 @@ def test_environment_yml_takes_its_versions_from_the_pins():
 
 def test_imports_point_one_way():
     order = ["checks", "data", "exact", "flow", "nets", "training", "metrics", "exercises", "pretrained",
-             "plots", "widgets"]
+             "own", "plots", "pad", "widgets"]
     modules = {path.stem for path in (ROOT / "mfutils").glob("*.py")} - {"__init__"}
     assert modules == set(order)
     allowed = {"flow": {"checks"}, "exact": {"checks"}, "data": {"checks"}, "nets": set(), "plots": set()}

@@ -1,6 +1,7 @@
 """Every slider, moved in Python: the picture and its text follow."""
 
 import re
+import sys
 
 import ipywidgets
 import pytest
@@ -84,3 +85,49 @@ def test_figures_are_not_registered_with_pyplot():
 
     widgets.steps_slider({1: CLOUD}, CLOUD, {1: 0.5})
     assert plt.get_fignums() == []
+
+
+def own_data():
+    panel = widgets.OwnData("I")
+    (write, choose), (pad, image), state = panel.children[0].children, panel.children[1].children, panel.children[2]
+    return panel, write, choose, pad, image, state
+
+
+def test_own_data_is_what_came_last():
+    panel, write, _, pad, image, state = own_data()
+    first = panel.distribution
+    write.value = "❀"
+    flower = panel.distribution
+    assert flower is not first
+    assert f"{len(flower.means)} Gaussians" in image.value
+    pad.points = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.1]]
+    assert len(panel.distribution.means) == 3
+    assert "3 Gaussians" in image.value
+    assert state.value == ""
+    drawn = panel.distribution
+    pad.points = []  # cleared, to draw anew
+    assert panel.distribution is drawn
+
+
+def test_own_data_keeps_the_last_that_worked_and_says_what_is_wrong():
+    panel, write, _, _, image, state = own_data()
+    before = panel.distribution, image.value
+    write.value = "  "
+    assert "the text is empty" in state.value
+    assert (panel.distribution, image.value) == before
+
+
+@pytest.mark.parametrize("value", [
+    {"a.txt": {"metadata": {}, "content": b"1 2\n3 4"}},  # ipywidgets 7
+    ({"name": "a.txt", "content": memoryview(b"1 2\n3 4")},),  # ipywidgets 8
+], ids=["7", "8"])
+def test_an_uploaded_file_is_read_in_both_versions_of_ipywidgets(value):
+    assert widgets.uploaded(value) == b"1 2\n3 4"
+
+
+def test_without_anywidget_there_is_no_pad_but_a_word_about_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mfutils.pad", None)
+    panel, write, _, pad, _, _ = own_data()
+    assert "pip install anywidget" in pad.value
+    write.value = "O"
+    assert "Gaussians" in panel.children[1].children[1].value

@@ -1,0 +1,74 @@
+"""Your own data: a text, a picture or a list of points as a mixture of Gaussians, so that its velocity is exact."""
+
+import io
+
+import numpy as np
+import torch
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from .checks import check_points
+from .data import GaussianMixture
+
+REACH = 2.0  # the longer side of anything given spans [−REACH, REACH]
+MOST = 1000  # components: each one costs time and memory wherever the exact velocity is asked for
+
+
+def mixture_of_points(points, sd=0.06):
+    """A narrow Gaussian around every point, after centring and scaling into view.
+
+    points: (k, 2), a list, an array or a tensor in any units, y upward; of more than 1,000 evenly spaced ones
+    are taken.  sd: in units of the plane, where the points then span [−2, 2].
+    """
+    points = torch.as_tensor(np.asarray(points), dtype=torch.float64)
+    check_points("points", points)
+    points = points[torch.linspace(0, len(points) - 1, min(len(points), MOST)).long()]
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    span = (high - low).max()
+    if span == 0:
+        raise ValueError("points must not all be the same; give at least two different ones.")
+    return GaussianMixture((points - (low + high) / 2) * (2 * REACH / span), sd)
+
+
+def mixture_of_picture(picture, k=500):
+    """About k Gaussians over the dark parts of a picture; of greys, which are dithered, in proportion.
+
+    picture: a PIL image, or what `PIL.Image.open` takes (a file name, say). Transparent counts as white.
+    """
+    if not isinstance(picture, Image.Image):
+        picture = Image.open(picture)
+    picture = picture.convert("RGBA")
+    paper = Image.new("RGBA", picture.size, "white")
+    grey = ImageOps.autocontrast(Image.alpha_composite(paper, picture).convert("L"))
+    ink = 1 - np.asarray(grey) / 255
+    if ink.min() == ink.max():
+        raise ValueError("the picture has one colour only; give one with dark parts on a light ground.")
+    size = (np.array(grey.size) * (k / ink.sum()) ** 0.5).round().astype(int).clip(1)
+    dots = ~np.asarray(grey.resize(tuple(size), Image.Resampling.BOX).convert("1"))
+    rows, columns = dots.nonzero()
+    cells = max(np.ptp(rows), np.ptp(columns), 1)
+    return mixture_of_points(np.stack([columns, -rows], axis=1), sd=REACH / cells)  # half the spacing: no gaps
+
+
+def mixture_of_text(text, k=500):
+    """About k Gaussians over a bold text; DejaVu's symbols (❀ ♞ ❄ ☎ ♫ ✈ …) make good targets too."""
+    if not text.strip():
+        raise ValueError("the text is empty; write a letter, a word or a symbol.")
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans:bold"), 300)
+    left, top, right, bottom = font.getbbox(text)
+    picture = Image.new("L", (right - left, bottom - top), "white")
+    ImageDraw.Draw(picture).text((-left, -top), text, font=font, fill="black")
+    return mixture_of_picture(picture, k)
+
+
+def mixture_of_file(content):
+    """The bytes of a picture, or of a text with two numbers in every line, as a mixture."""
+    try:
+        return mixture_of_picture(io.BytesIO(content))
+    except UnidentifiedImageError:
+        pass
+    try:
+        return mixture_of_points(np.loadtxt(content.decode().replace(",", " ").splitlines(), ndmin=2))
+    except ValueError as error:
+        raise ValueError("the file is neither a picture nor a list of points, two numbers in every line "
+                         f"({error}).") from None
