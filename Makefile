@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handouts weights bench picture lint clean
+.PHONY: help setup lab test notebooks handouts colab weights bench picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,14 @@ notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 handouts: setup  ## write copies for a workshop: learners (no solutions), instructors
 	$(BIN)/python tools/make_handouts.py
 
+colab: setup  ## write notebooks that stand alone, to upload to Google Colab
+	$(BIN)/python tools/make_colab.py
+
+.venv-colab/ready: tests/colab.txt
+	$(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip install --quiet --requirement tests/colab.txt
+	touch $@
+
 weights: setup  ## train the networks that come with the course (three quarters of an hour)
 	$(BIN)/python tools/make_weights.py
 
@@ -37,5 +45,5 @@ picture: setup  ## draw the README's picture
 lint: setup  ## check the style
 	$(BIN)/ruff check .
 
-clean:  ## remove .venv
-	rm -rf .venv
+clean:  ## remove the environments
+	rm -rf .venv .venv-colab

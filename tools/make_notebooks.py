@@ -11,15 +11,23 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from make_colab import opening
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
+def from_source(source):
+    """One percent script as a notebook, with a badge for Colab if there is an address."""
+    notebook = jupytext.read(source)
+    notebook.cells[:0] = opening(source.stem)
+    return notebook
+
+
 def execute(source):
     """Run one percent script as a notebook and write it with its outputs."""
-    notebook = jupytext.read(source)
+    notebook = from_source(source)
     for number, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{number:03}"  # not random: re-making an unchanged notebook changes no line
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
