@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handouts colab weights bench picture lint clean
+.PHONY: help setup lab test notebooks handouts colab html weights bench picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ handouts: setup  ## write copies for a workshop: learners (no solutions), instru
 
 colab: setup  ## write notebooks that stand alone, to upload to Google Colab
 	$(BIN)/python tools/make_colab.py
+
+html: setup  ## write every notebook as a page that needs no kernel and no network (six minutes)
+	$(BIN)/python tools/make_html.py
 
 .venv-colab/ready: tests/colab.txt
 	$(PYTHON) -m venv .venv-colab

@@ -1,5 +1,9 @@
+import os
+import shutil
+
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
 
 from mfutils import DISTRIBUTIONS
 
@@ -17,3 +21,17 @@ def board():
 @pytest.fixture(params=list(DISTRIBUTIONS))
 def dist(request):
     return DISTRIBUTIONS[request.param]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium (`apt-get install chromium`). Where there is none, tests that need it are skipped, unless
+    REQUIRE_BROWSER is set."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium and not os.environ.get("REQUIRE_BROWSER"):
+        pytest.skip("no Chromium here; install it, or see this test run in CI")
+    with sync_playwright() as playwright:
+        window = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
+        yield window
+        window.close()

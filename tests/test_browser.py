@@ -1,6 +1,5 @@
 """What a person does: open every notebook in JupyterLab, run it, and move every slider, by key and by mouse.
 
-This needs a Chromium (`apt-get install chromium`); where there is none it is skipped, unless REQUIRE_BROWSER is set.
 Screenshots go to tests/screenshots, for looking at.
 """
 
@@ -19,11 +18,6 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if not CHROMIUM and not os.environ.get("REQUIRE_BROWSER"):
-    pytest.skip("no Chromium here; install it, or see these tests run in CI", allow_module_level=True)
-from playwright.sync_api import sync_playwright  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -58,15 +52,6 @@ def lab(tmp_path_factory):
     yield address, token, psutil.Process(server.pid)
     server.terminate()
     server.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

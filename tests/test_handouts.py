@@ -1,12 +1,13 @@
 """The learners' copies have no solutions and run to the end; the instructors' are the notebooks, which nbval runs."""
 
-import runpy
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+import make_handouts
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
@@ -15,7 +16,7 @@ SOURCES = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
 @pytest.fixture(scope="module")
 def handouts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("handouts")
-    runpy.run_path(str(ROOT / "tools" / "make_handouts.py"))["main"](folder)
+    make_handouts.main(folder)
     return folder
 
 

@@ -5,10 +5,10 @@ import re
 import statistics
 from pathlib import Path
 
-import jupytext
 import nbformat
 import pytest
 
+import make_notebooks
 import mfutils
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -38,7 +38,7 @@ def test_source_and_notebook_agree(source, notebook):
     def content(nb):
         return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in nb.cells]
 
-    assert content(jupytext.read(source)) == content(notebook)
+    assert content(make_notebooks.from_source(source)) == content(notebook)
 
 
 def test_it_was_run_from_top_to_bottom_without_errors_or_warnings(notebook):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from make_colab import opening
 from nbclient import NotebookClient
+
+from make_colab import opening
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -25,11 +26,8 @@ def from_source(source):
     return notebook
 
 
-def execute(source):
-    """Run one percent script as a notebook and write it with its outputs."""
-    notebook = from_source(source)
-    for number, cell in enumerate(notebook.cells, start=1):
-        cell.id = f"cell-{number:03}"  # not random: re-making an unchanged notebook changes no line
+def run(notebook):
+    """Execute a notebook in place and leave out what a reader without a kernel has no use for."""
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -37,9 +35,17 @@ def execute(source):
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
             for output in cell.outputs:
                 if output.get("name") == "stderr":
-                    raise RuntimeError(f"{source.name}, cell {cell.id} writes to stderr:\n{output.text}")
+                    raise RuntimeError(f"this cell writes to stderr:\n{cell.source}\n\n{output.text}")
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
+
+
+def main(source):
+    """Run one percent script as a notebook and write it with its outputs."""
+    notebook = from_source(source)
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell.id = f"cell-{number:03}"  # not random: re-making an unchanged notebook changes no line
+    run(notebook)
     nbformat.write(notebook, source.with_suffix(".ipynb"))
 
 
@@ -47,5 +53,5 @@ if __name__ == "__main__":
     for path in sorted(FOLDER.glob("[0-9]*.py")):
         if not sys.argv[1:] or path.name.startswith(tuple(sys.argv[1:])):
             start = time.perf_counter()
-            execute(path)
+            main(path)
             print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)

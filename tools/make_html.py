@@ -1,0 +1,71 @@
+"""Write every notebook as one self-contained page, for a website or an e-mail: `make html`.
+
+Nothing is fetched: formulas are MathML, pictures are embedded, and sliders show pictures that were drawn beforehand.
+Name some to make only those: `python tools/make_html.py 01`.
+"""
+
+import html
+import re
+import sys
+from pathlib import Path
+
+import latex2mathml.converter
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat.v4 import new_code_cell
+from pygments.formatters import HtmlFormatter
+
+from kernel_free import SCRIPT
+from make_notebooks import FOLDER, from_source, run
+
+TOOLS = Path(__file__).parent
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{style}</style></head>
+<body>{body}<script>{script}</script></body>
+</html>
+"""
+
+
+class MathMLRenderer(IPythonRenderer):
+    """Markdown as nbconvert renders it, with formulas as MathML instead of text for a script."""
+
+    def inline_math(self, body):
+        return latex2mathml.converter.convert(body)
+
+    def block_math(self, body):
+        return latex2mathml.converter.convert(body, display="block")
+
+
+def markdown2html(source):
+    source = re.sub(r"\((\d\d_\w+)\.ipynb\)", r"(\1.html)", source)
+    return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
+
+
+def page(source):
+    """One percent script, executed, as an HTML page."""
+    notebook = from_source(source)
+    notebook.cells.insert(0, new_code_cell(f"import sys\nsys.path.insert(0, {str(TOOLS)!r})\n"
+                                           "import kernel_free\nkernel_free.install()"))
+    run(notebook)
+    del notebook.cells[0]
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.register_filter("markdown2html", markdown2html)
+    body, _ = exporter.from_notebook_node(notebook)
+    title = re.match(r"# (.*)", notebook.cells[0].source)[1]
+    style = HtmlFormatter(style="friendly").get_style_defs(".highlight") + (TOOLS / "page.css").read_text()
+    return PAGE.format(title=html.escape(title), style=style, body=body, script=SCRIPT)
+
+
+def main(target, names=()):
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(FOLDER.glob("[0-9]*.py")):
+        if not names or source.name.startswith(tuple(names)):
+            path = target / f"{source.stem}.html"
+            path.write_text(page(source))
+            print(path, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path("dist-html"), sys.argv[1:])
