@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handouts colab html weights bench picture lint clean
+.PHONY: help setup lab test notebooks handouts colab html weights bench usage picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ weights: setup  ## train the networks that come with the course (three quarters 
 
 bench: setup  ## measure what a training step costs, and what quality costs (four minutes)
 	$(BIN)/python tools/bench.py
+
+usage: setup  ## measure what one learner uses, for the teacher's page (seven minutes)
+	$(BIN)/python tools/measure.py
 
 picture: setup  ## draw the README's picture
 	$(BIN)/python tools/make_picture.py

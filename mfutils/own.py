@@ -42,7 +42,7 @@ def mixture_of_picture(picture, k=500):
     grey = ImageOps.autocontrast(Image.alpha_composite(paper, picture).convert("L"))
     ink = 1 - np.asarray(grey) / 255
     if ink.min() == ink.max():
-        raise ValueError("the picture has one colour only; give one with dark parts on a light ground.")
+        raise ValueError("The picture has one colour only; give one with dark parts on a light ground.")
     size = (np.array(grey.size) * (k / ink.sum()) ** 0.5).round().astype(int).clip(1)
     dots = ~np.asarray(grey.resize(tuple(size), Image.Resampling.BOX).convert("1"))
     rows, columns = dots.nonzero()
@@ -53,7 +53,7 @@ def mixture_of_picture(picture, k=500):
 def mixture_of_text(text, k=500):
     """About k Gaussians over a bold text; DejaVu's symbols (❀ ♞ ❄ ☎ ♫ ✈ …) make good targets too."""
     if not text.strip():
-        raise ValueError("the text is empty; write a letter, a word or a symbol.")
+        raise ValueError("The text is empty; write a letter, a word or a symbol.")
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans:bold"), 300)
     left, top, right, bottom = font.getbbox(text)
     picture = Image.new("L", (right - left, bottom - top), "white")
@@ -70,5 +70,5 @@ def mixture_of_file(content):
     try:
         return mixture_of_points(np.loadtxt(content.decode().replace(",", " ").splitlines(), ndmin=2))
     except ValueError as error:
-        raise ValueError("the file is neither a picture nor a list of points, two numbers in every line "
-                         f"({error}).") from None
+        raise ValueError("The file is neither a picture nor a list of points, two numbers in every line "
+                         f"({str(error).rstrip('.')}).") from None

@@ -113,7 +113,7 @@ def test_own_data_keeps_the_last_that_worked_and_says_what_is_wrong():
     panel, write, _, _, image, state = own_data()
     before = panel.distribution, image.value
     write.value = "  "
-    assert "the text is empty" in state.value
+    assert "text is empty" in state.value
     assert (panel.distribution, image.value) == before
 
 
