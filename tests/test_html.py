@@ -20,6 +20,7 @@ def test_it_needs_nothing_else(page):
     assert not re.search(r"<link|@import|url\(", text)
     assert len(text) < 1_500_000
     assert "kernel_free" not in text
+    assert 'href="02_flow_matching.html"' in text
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)
 
 

@@ -107,6 +107,7 @@ def test_own_data_is_what_came_last():
     drawn = panel.distribution
     pad.points = []  # cleared, to draw anew
     assert panel.distribution is drawn
+    assert state.value == ""
 
 
 def test_own_data_keeps_the_last_that_worked_and_says_what_is_wrong():

@@ -1,6 +1,6 @@
 """Measure what one learner uses who runs each notebook to the end on one core: `make usage` writes docs/usage.json.
 
-Memory is the greatest resident size, children included: of the kernel, and of a JupyterLab server that has a notebook open.
+Memory is the greatest resident size after any cell, children included; beside it that of a JupyterLab server alone.
 """
 
 import json
@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jupytext
 import psutil
-from make_notebooks import FOLDER
 from nbclient import NotebookClient
+
+from make_notebooks import FOLDER
 
 MEGABYTE = 2**20
 
