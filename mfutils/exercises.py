@@ -19,7 +19,8 @@ def check(answer, expected, hint="", tolerance=1e-4, mistakes=None):
     expected = torch.as_tensor(expected).detach().double()
 
     def answer_is(value):
-        return torch.allclose(answer, torch.as_tensor(value).detach().double(), atol=tolerance, rtol=0)
+        value = torch.as_tensor(value).detach().double()
+        return answer.shape == value.shape and torch.allclose(answer, value, atol=tolerance, rtol=0)
 
     if answer.shape != expected.shape:
         print(f"Not yet. Expected shape {tuple(expected.shape)}, got {tuple(answer.shape)}. {hint}")

@@ -20,6 +20,21 @@ def handouts(tmp_path_factory):
     return folder
 
 
+STRICT = """
+import contextlib, io, mfutils
+
+def strict(answer, expected, hint="", tolerance=1e-4, mistakes=None, check=mfutils.check):
+    for what, value in (mistakes or {}).items():
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            check(value, expected, hint, tolerance, mistakes)
+        assert said.getvalue() == f"Not yet. {what}\\n", (what, said.getvalue())
+    check(answer, expected, hint, tolerance, mistakes)
+
+mfutils.check = strict
+"""  # whoever makes a mistake that an exercise knows is told so
+
+
 def solutions(notebook):
     return [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
 
@@ -36,6 +51,7 @@ def test_the_learners_copy_runs_to_the_end_without_a_solution(source, handouts):
     copy = nbformat.read(handouts / "learners" / f"{source.stem}.ipynb", as_version=4)
     assert not solutions(copy)
     assert len(copy.cells) == len(jupytext.read(source).cells) - len(solutions(jupytext.read(source)))
+    copy.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
     NotebookClient(copy, timeout=300, resources={"metadata": {"path": str(handouts)}}).execute()
     said = [output.text for cell in copy.cells for output in cell.get("outputs", []) if output.get("name") == "stdout"]
     assert sum("Not answered yet" in text or "Not yet" in text for text in said) >= 4
