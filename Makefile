@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handouts colab html weights bench usage picture lint clean
+.PHONY: help setup lab test notebooks handout colab html weights bench usage picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +22,7 @@ test: setup  ## run the tests, and every notebook cell by cell
 notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 	$(BIN)/python tools/make_notebooks.py
 
-handouts: setup  ## write copies for a workshop: learners (no solutions), instructors
+handout: setup  ## write copies for a workshop: learners (no solutions), instructors
 	$(BIN)/python tools/make_handouts.py
 
 colab: setup  ## write notebooks that stand alone, to upload to Google Colab

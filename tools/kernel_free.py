@@ -60,8 +60,8 @@ def figure_under(controls, fig, update):
         alt = update(*values)
         frames[",".join(map(str, key))] = alt, base64.b64encode(small_png(fig)).decode()
     alt, data = frames[",".join(str(start) for _, _, start in knobs)]
-    width = round(fig.get_figwidth() * 72)
-    return HTML(f'<figure class="panel"><img width="{width}" alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    size = f'width="{round(fig.get_figwidth() * 72)}"'
+    return HTML(f'<figure class="panel"><img {size} alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
                 f'<div>{"".join(map(knob_html, knobs))}<button>play</button></div>'
                 f'<script type="application/json">{json.dumps(frames)}</script></figure>')
 

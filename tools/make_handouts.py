@@ -1,4 +1,4 @@
-"""Write a copy of every notebook for learners, without solutions, and one for instructors, with them: `make handouts`.
+"""Write a copy of every notebook for learners, without solutions, and one for instructors, with them: `make handout`.
 
 Both come without outputs: in a workshop people see their own.
 """
