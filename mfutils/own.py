@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import torch
-from matplotlib import font_manager
+from matplotlib.font_manager import findfont, get_font
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from .checks import check_points
@@ -37,7 +37,7 @@ def mixture_of_picture(picture, k=500):
     """
     if not isinstance(picture, Image.Image):
         picture = Image.open(picture)
-    picture = picture.convert("RGBA")
+    picture = ImageOps.exif_transpose(picture).convert("RGBA")  # upright, as a phone took it
     paper = Image.new("RGBA", picture.size, "white")
     grey = ImageOps.autocontrast(Image.alpha_composite(paper, picture).convert("L"))
     ink = 1 - np.asarray(grey) / 255
@@ -54,7 +54,11 @@ def mixture_of_text(text, k=500):
     """About k Gaussians over a bold text; DejaVu's symbols (❀ ♞ ❄ ☎ ♫ ✈ …) make good targets too."""
     if not text.strip():
         raise ValueError("The text is empty; write a letter, a word or a symbol.")
-    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans:bold"), 300)
+    path = findfont("DejaVu Sans:bold")
+    missing = [letter for letter in text if ord(letter) not in get_font(path).get_charmap()]
+    if missing:
+        raise ValueError(f"The font has no {missing[0]!r}; try another character, or a picture of this one.")
+    font = ImageFont.truetype(path, 300)
     left, top, right, bottom = font.getbbox(text)
     picture = Image.new("L", (right - left, bottom - top), "white")
     ImageDraw.Draw(picture).text((-left, -top), text, font=font, fill="black")
@@ -67,8 +71,11 @@ def mixture_of_file(content):
         return mixture_of_picture(io.BytesIO(content))
     except UnidentifiedImageError:
         pass
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"The picture cannot be read ({error}). Try a smaller one, as PNG or JPEG.") from None
     try:
-        return mixture_of_points(np.loadtxt(content.decode().replace(",", " ").splitlines(), ndmin=2))
+        points = np.loadtxt(content.decode().replace(",", " ").splitlines(), ndmin=2)
     except ValueError as error:
-        raise ValueError("The file is neither a picture nor a list of points, two numbers in every line "
+        raise ValueError("The file is neither a picture (PNG, JPEG) nor a list of points, two numbers in every line "
                          f"({str(error).rstrip('.')}).") from None
+    return mixture_of_points(points)

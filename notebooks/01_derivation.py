@@ -461,8 +461,11 @@ du_dr = ...  # one line, from u(z_t, r, t), board.velocity(z_r, r), t and r
 
 # %%
 expected = (u(z_t, r + h, t) - u(z_t, r - h, t)) / (2 * h)
+v_r = board.velocity(z_r, r)
 check(du_dr, expected, "Start from −u + (t − r) ∂u/∂r = −v(z_r, r).", tolerance=1e-3,
-      mistakes={"The sign is turned round: the lower limit takes v(z_r, r) away.": -expected,
+      mistakes={"r is the lower limit: the right side gives −v(z_r, r).": (by_hand + v_r) / (t - r),
+                "The derivative of t − r is −1: the product rule gives −u.": -(by_hand + v_r) / (t - r),
+                "Both signs are turned round: t − r gives −u, and the lower limit −v(z_r, r).": -expected,
                 "That has v(z_t, t) in it. r is the end that moves: use v(z_r, r).": (by_hand - v_marginal) / (t - r)})
 
 # %% tags=["solution"]
@@ -471,18 +474,20 @@ check(du_dr, expected, tolerance=1e-3)
 
 # %% [markdown]
 # **3. Two jumps are one.** The displacement from $t$ to $r$ is the displacement from $t$ to $s$ plus that from $s$ to $r$.
-# Write $u(z_t, r, t)$ with the help of $u$ on the two halves, where $s = 0.5$. (Where do you stand at time $s$?)
+# Write $u(z_t, r, t)$ with the help of $u$ on the two parts, where $s = 0.4$. (Where do you stand at time $s$?)
 
 # %%
-s = 0.5 * one
+s = 0.4 * one
 composed = ...  # two lines, or one long one
 
 # %%
-second = (s - r) * u(z_t, r, s)
+first, z_middle = u(z_t, s, t), z_t - (t - s) * u(z_t, s, t)
 check(composed, by_hand, tolerance=1e-3,
       hint="First jump: z_s = z_t − (t − s) u(z_t, s, t). Then average the two, weighted by time.",
       mistakes={"The second jump starts where the first one ended, at z_s, not at z_t.":
-                ((t - s) * u(z_t, s, t) + second) / (t - r),
+                ((t - s) * first + (s - r) * u(z_t, r, s)) / (t - r),
+                "The two parts are not equally long: weigh them by t − s and s − r.":
+                (first + u(z_middle, r, s)) / 2,
                 "That is the displacement. Divide it by t − r.": by_hand * (t - r)})
 
 # %% tags=["solution"]

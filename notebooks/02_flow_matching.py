@@ -278,7 +278,7 @@ plots.show(fig, "Points in the shape of a flower, a chess knight, a telephone, a
 # `mixture_of_points` too).*
 #
 # Now yours: write something, choose a file (a picture, or a list of points, two numbers in every line), or draw with the mouse. What came last
-# counts; then run the cells below. **Before you do:** what will one step make of it?
+# counts; then run the cells below, but not this one again, which starts afresh. (It needs a running kernel.) **Before you do:** what will one step make of it?
 
 # %%
 own = widgets.OwnData("❀")
@@ -301,7 +301,7 @@ my_floor, _ = noise_floor(sliced_w2, mine, 20_000)
 my_distances = {title: sliced_w2(points, my_target) for title, points in panels.items()}
 for title, distance in my_distances.items():
     print(f"{title:8} sliced W2 {distance:.3f}   {distance / my_floor:5.1f} × floor")
-assert my_distances["1 NFE"] > my_distances["8 NFE"] > my_distances["128 NFE"]
+assert my_distances["1 NFE"] > my_distances["128 NFE"]
 
 # %%
 one_step = sample(euler(mine.velocity), start[:1000], 1)
@@ -348,7 +348,7 @@ check(irreducible_at_half, another_way, tolerance=0.05)
 
 # %% [markdown]
 # **2. A better step.** The midpoint rule takes half an Euler step, asks for the velocity *there*, and uses it for the whole
-# step: two evaluations, but the bend is felt. Write it as a function of `(z, r, t)`, so that `sample` can use it. Then
+# step: two evaluations, but the bend is felt. Write it as a function of `(z, r, t)` that returns the velocity; `sample` does the step. Then
 # compare 4 midpoint steps (8 NFE) with 8 Euler steps.
 
 
@@ -364,6 +364,7 @@ with torch.no_grad():
     check(midpoint(z_t, low, high), v_net(z_t - 0.35 * first, half),
           hint="Ask at time (r + t) / 2, where half a step, of length (t − r) / 2, leads.",
           mistakes={"That is Euler's velocity, the one at (z, t).": first,
+                    "That is the new place. Return the velocity.": z_t - 0.7 * v_net(z_t - 0.35 * first, half),
                     "That goes the whole step before it asks. Half of it.": v_net(z_t - 0.7 * first, half),
                     "The place is right, the time is not: ask at (r + t) / 2.": v_net(z_t - 0.35 * first, high),
                     "That goes the wrong way: toward data, the velocity is subtracted.": v_net(z_t + 0.35 * first, half)})

@@ -627,11 +627,11 @@ improved = ...
 with torch.no_grad():
     own_v = u_net(z, t, t)
     value, rate = torch.func.jvp(u_net, (z, r, t), (own_v, torch.zeros_like(r), torch.ones_like(t)))
-    only_tangent, everywhere = ((value - v_tgt + (t - r) * rate).square().sum(dim=1).mean() for v_tgt in (v, own_v))
+    only_tangent, in_all_rows = ((value - v_tgt + (t - r) * rate).square().sum(dim=1).mean() for v_tgt in (v, own_v))
 check(improved, improved_mean_flow_loss(u_net, x, eps, r, t, u_net, p=0),
       hint="own = u_net(z, t, t).detach(); tangents (own, 0, 1); the target has own where r < t and v where r = t.",
       mistakes={"The target still has ε − x everywhere; where r < t it has the network's own.": only_tangent,
-                "The target has the network's own everywhere; where r = t it learns from ε − x.": everywhere,
+                "The target has the network's own everywhere; where r = t it learns from ε − x.": in_all_rows,
                 "That is the plain loss.": mean_flow_loss(u_net, x, eps, r, t),
                 "That has the robust weight. Pass p=0.": improved_mean_flow_loss(u_net, x, eps, r, t, u_net)})
 

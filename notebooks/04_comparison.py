@@ -356,7 +356,7 @@ fig = plots.gallery({"target": {f"{k} Gaussians": mixture_of_text("❀", k).samp
 plots.show(fig, "A flower as a mixture of 50, 200 and 500 Gaussians: the more, the sharper.")
 
 # %% [markdown]
-# *One flower, as 50, 200 and 500 Gaussians.* Take it, or give your own. **Before you run on:** which parts of it will one step blur?
+# *One flower, as 50, 200 and 500 Gaussians.* Take it, or give your own (with a running kernel; running the cell again starts afresh). **Before you run on:** which parts of it will one step blur?
 
 # %%
 own = widgets.OwnData("❀")
@@ -472,7 +472,8 @@ check(ratio, difference / (variances / 5) ** 0.5, tolerance=0.05)
 # %% [markdown]
 # **4. A judge that needs no truth.** On real data nobody knows the exact map. But a perfect $u$ lands on the same point in one step as in two
 # (notebook 1). Write the root mean square distance between the two landings, for any network; then compute it for the three methods on the
-# spiral. Does this judge rank them as the map error does?
+# spiral. Does this judge rank them as the map error does? (And what would it say of $u = 0$, which never moves at all? Consistency is
+# necessary, not sufficient; in training, the rows with $r = t$ anchor it.)
 
 
 # %%

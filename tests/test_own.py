@@ -10,6 +10,11 @@ from PIL import Image, ImageDraw
 from mfutils import mixture_of_picture, mixture_of_points, mixture_of_text
 from mfutils.own import mixture_of_file
 
+BLOTCHES = Image.effect_noise((99, 99), 50)
+file = io.BytesIO()
+BLOTCHES.save(file, "PNG")
+TRUNCATED = file.getvalue()[:2000]
+
 
 @pytest.fixture
 def corner():
@@ -82,8 +87,11 @@ def test_files_hold_pictures_or_points(corner):
     (lambda: mixture_of_points([[1, 2, 3]]), r"shape \(n, 2\)"),
     (lambda: mixture_of_picture(Image.new("L", (9, 9))), "one colour.*dark parts"),
     (lambda: mixture_of_text("  "), "empty; write"),
-    (lambda: mixture_of_file(b"1, 2, 3"), "two numbers in every line"),
-    (lambda: mixture_of_file(b"\xff\xfe\x00"), "neither a picture nor a list of points"),
+    (lambda: mixture_of_text("恐"), "font has no '恐'.*picture"),
+    (lambda: mixture_of_file(b"1, 2, 3"), r"shape \(n, 2\)"),
+    (lambda: mixture_of_file(b"x, y"), "two numbers in every line"),
+    (lambda: mixture_of_file(TRUNCATED), "picture cannot be read"),
+    (lambda: mixture_of_file(b"\xff\xfe\x00"), "neither a picture .* nor a list of points"),
 ])
 def test_what_cannot_be_used_is_refused_with_advice(make, says):
     with pytest.raises(ValueError, match=says):
