@@ -59,7 +59,7 @@ def test_the_environment_has_colabs_versions_and_not_our_module():
 
 
 @needs_colab
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", [*STEMS, "learners/01_derivation"])
 def test_it_runs_alone_in_an_empty_folder(stem, exported, run):
     notebook = run(nbformat.read(exported / f"{stem}.ipynb", as_version=4))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -94,6 +94,17 @@ def test_the_export_holds_the_page_and_the_module_as_they_are(stem, exported):
         assert f"%%writefile mfutils/{module.name}\n{module.read_text()}" in code
     assert not any(f"({other}.ipynb)" in cell.source for cell in copy.cells for other in STEMS)  # they are not there
     assert (exported / f"{stem}.ipynb").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_the_learners_export_lacks_the_solutions_and_the_outputs_and_nothing_else(stem, exported):
+    full = nbformat.read(exported / f"{stem}.ipynb", as_version=4)
+    learners = nbformat.read(exported / "learners" / f"{stem}.ipynb", as_version=4)
+    nbformat.validate(learners)
+    kept = [cell.source for cell in full.cells if "solution" not in cell.metadata.get("tags", [])]
+    assert len(kept) < len(full.cells)
+    assert [cell.source for cell in learners.cells] == kept
+    assert not any(cell.get("outputs") for cell in learners.cells)
 
 
 def test_without_an_address_there_is_no_badge_and_with_one_there_is_everywhere():

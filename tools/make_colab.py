@@ -1,8 +1,9 @@
 """Write the notebooks for Google Colab: `make colab`.
 
 dist-colab/*.ipynb stand alone, for File > Upload: collapsed cells at their top write mfutils, and the weights that the
-notebook needs, beside it. Once `repository` in pyproject.toml holds a public address, the README and the notebooks
-made by `make notebooks` carry "Open in Colab" badges, and the notebooks a cell that fetches mfutils.
+notebook needs, beside it. In dist-colab/learners/ are the same without solutions and outputs. Once `repository` in
+pyproject.toml holds a public address, the README and the notebooks made by `make notebooks` carry "Open in Colab"
+badges, and the notebooks a cell that fetches mfutils.
 """
 
 import base64
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from make_handouts import FOLDER, handout
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -48,9 +51,8 @@ def with_badges(readme, repository=REPOSITORY, tag=TAG):
                   lambda link: f"{link[1]} {BADGE.format(address(link[2], repository, tag))}", readme)
 
 
-def standalone(path):
-    """A notebook as it is, under collapsed cells that write what it imports and loads."""
-    notebook = nbformat.read(path, as_version=4)
+def standalone(notebook):
+    """The notebook under collapsed cells that write what it imports and loads."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":  # the other notebooks are not beside it
             cell.source = re.sub(r"\[([^]]+)\]\((\d\d_\w+)\.ipynb\)", linked, cell.source)
@@ -62,7 +64,7 @@ def standalone(path):
              new_code_cell("\n".join(["import base64", *map(embedded, weights_for(notebook))]))]
     for number, cell in enumerate(setup):
         cell.id = f"setup-{number:02}"
-    notebook.cells = setup + notebook.cells[len(opening(path.stem)):]
+    notebook.cells[:0] = setup
     return notebook
 
 
@@ -86,10 +88,14 @@ def embedded(path):
 
 
 def main(target):
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        nbformat.write(standalone(path), target / path.name)
-        print(target / path.name)
+    (target / "learners").mkdir(parents=True, exist_ok=True)
+    for source in sorted(FOLDER.glob("[0-9]*.py")):
+        page = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+        del page.cells[:len(opening(source.stem))]
+        for folder, notebook in ((target, page), (target / "learners", handout(source, solutions=False))):
+            path = folder / f"{source.stem}.ipynb"
+            nbformat.write(standalone(notebook), path)
+            print(path)
     readme = ROOT / "README.md"
     readme.write_text(with_badges(readme.read_text()))
 
