@@ -12,6 +12,7 @@ from .data import GaussianMixture
 
 REACH = 2.0  # the longer side of anything given spans [−REACH, REACH]
 MOST = 1000  # components: each one costs time and memory wherever the exact velocity is asked for
+MOST_CELLS = 4_000_000  # of the grid laid over a picture so that some k of its cells are ink
 
 
 def mixture_of_points(points, sd=0.06):
@@ -31,21 +32,26 @@ def mixture_of_points(points, sd=0.06):
 
 
 def mixture_of_picture(picture, k=500):
-    """About k Gaussians over the dark parts of a picture; of greys, which are dithered, in proportion.
+    """About k Gaussians over the ink of a picture; over greys, which are dithered, in proportion.
+
+    Ink is what differs from the ground, and the ground is what most of the rim shows: so white on black will do, and
+    so will a photo of a drawing, since faint ink (less than a fifth) counts as the shadows and the grain of paper.
 
     picture: a PIL image, or what `PIL.Image.open` takes (a file name, say). Transparent counts as white.
     """
     if not isinstance(picture, Image.Image):
         picture = Image.open(picture)
     picture = ImageOps.exif_transpose(picture).convert("RGBA")  # upright, as a phone took it
-    paper = Image.new("RGBA", picture.size, "white")
-    grey = ImageOps.autocontrast(Image.alpha_composite(paper, picture).convert("L"))
-    ink = 1 - np.asarray(grey) / 255
-    if ink.min() == ink.max():
-        raise ValueError("The picture has one colour only; give one with dark parts on a light ground.")
-    size = (np.array(grey.size) * (k / ink.sum()) ** 0.5).round().astype(int).clip(1)
-    dots = ~np.asarray(grey.resize(tuple(size), Image.Resampling.BOX).convert("1"))
-    rows, columns = dots.nonzero()
+    white = Image.new("RGBA", picture.size, "white")
+    grey = np.asarray(Image.alpha_composite(white, picture).convert("L"), dtype=float)
+    ground = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    ink = np.abs(grey - ground) / max(np.abs(grey - ground).max(), 1)
+    ink[ink < 0.2] = 0
+    if ink.sum() < k * ink.size / MOST_CELLS:
+        raise ValueError("The picture is of one colour, or nearly; give one with dark parts on a light ground.")
+    size = (np.array(picture.size) * (k / ink.sum()) ** 0.5).round().astype(int).clip(1)
+    paper = Image.fromarray(np.uint8(255 * (1 - ink))).resize(tuple(size), Image.Resampling.BOX)
+    rows, columns = (~np.asarray(paper.convert("1"))).nonzero()
     cells = max(np.ptp(rows), np.ptp(columns), 1)
     return mixture_of_points(np.stack([columns, -rows], axis=1), sd=REACH / cells)  # half the spacing: no gaps
 
@@ -60,8 +66,8 @@ def mixture_of_text(text, k=500):
         raise ValueError(f"The font has no {missing[0]!r}; try another character, or a picture of this one.")
     font = ImageFont.truetype(path, 300)
     left, top, right, bottom = font.getbbox(text)
-    picture = Image.new("L", (right - left, bottom - top), "white")
-    ImageDraw.Draw(picture).text((-left, -top), text, font=font, fill="black")
+    picture = Image.new("L", (right - left + 20, bottom - top + 20), "white")  # a white rim of 10 pixels
+    ImageDraw.Draw(picture).text((10 - left, 10 - top), text, font=font, fill="black")
     return mixture_of_picture(picture, k)
 
 

@@ -8,26 +8,36 @@ import io
 
 import torch
 from IPython.display import display
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from PIL import Image
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 DATA, NOISE, SAMPLES, ACCENT, INK = "#0072B2", "#999999", "#D55E00", "#009E73", "#222222"
+AROUND = LinearSegmentedColormap.from_list("around", [DATA, ACCENT, "#E69F00", SAMPLES, "#882255", DATA])  # a circle
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
 DPI = 144  # twice as fine as displayed, for sharp screens
 SHOWN = 4000  # a cloud shows its first points only: more are slower, and no clearer
 
 
-def png(fig):
+def png(fig, dpi=DPI):
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=DPI)
+    fig.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def light(picture):
+    """PNG bytes in 256 colours, well chosen: looks the same at a third of the weight."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def show(fig, alt):
     """Display the figure with `alt`, its content in words, as alternative text."""
-    display({"image/png": png(fig), "text/plain": alt}, raw=True,
+    display({"image/png": light(png(fig)), "text/plain": alt}, raw=True,
             metadata={"image/png": {"alt": alt, "width": round(fig.get_figwidth() * DPI / 2)}})
 
 
@@ -88,6 +98,16 @@ def gallery(rows, size=1.9):
             dots(ax, points, DATA if "target" in (title, label) else SAMPLES)
             if start:
                 ax.set_title("")
+    return fig
+
+
+def origins(z_1, panels, size=3.2):
+    """Where every point came from: its noise z_1 (n, 2), and panels, a dict from title to where it went (n, 2), in
+    the colour of the direction in which the noise lies."""
+    direction = torch.atan2(z_1[:, 1], z_1[:, 0])
+    fig, axes = planes(["noise", *panels], size=size)
+    for ax, points in zip(axes, [z_1, *panels.values()]):
+        ax.scatter(*points.T.numpy(), c=direction.numpy(), s=1.2, cmap=AROUND, linewidths=0)
     return fig
 
 

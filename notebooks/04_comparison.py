@@ -391,6 +391,22 @@ assert one_step["improved_mean_flow"] < one_step["flow_matching"]
 # than thirty, after less than half a minute of training.* What it blurs are fine lines and narrow gaps; leave out `**brief` for the shipped recipe, which
 # takes some minutes and blurs less.
 #
+# **A picture to take home.** Paint every noise point by the direction in which it lies, and let it keep its colour on its one step. **Predict:** do
+# the colours arrive mixed? (If they did at random, half of the points would turn by more than 90°.)
+
+# %%
+landing = sample(trained["improved_mean_flow"], z_1, 1)
+turn = torch.nn.functional.cosine_similarity(z_1, landing).acos().rad2deg().median()
+print(f"seen from the centre, half of the points turn by less than {turn:.0f}°")
+assert turn < 90
+plots.show(plots.origins(z_1, {"one step": landing}, size=4.4),
+           "Left, a round cloud of noise, painted like a colour wheel. Right, one step of the mean flow trained on the "
+           "learner's own data: the picture, with the colours of the wheel still in their order.")
+
+# %% [markdown]
+# *Every point one step, and the colours are still in the order of the wheel: the network bends the noise into shape, it does not stir it.* A right
+# click on the picture saves it.
+#
 # ## What we have
 #
 # * Mean flow turns **training cost into sampling speed**: a training step costs a fifth to a quarter more when compiled, less than twice as

@@ -5,11 +5,13 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from mfutils import mixture_of_picture, mixture_of_points, mixture_of_text
 from mfutils.own import mixture_of_file
 
+SPECK = Image.new("L", (100, 100), "white")
+SPECK.putpixel((50, 50), 0)
 BLOTCHES = Image.effect_noise((99, 99), 50)
 file = io.BytesIO()
 BLOTCHES.save(file, "PNG")
@@ -53,12 +55,26 @@ def test_a_filled_area_has_no_holes(corner):
 
 
 def test_grey_counts_in_proportion():
-    page = Image.new("L", (200, 100), 192)  # a quarter as dark as black
-    ImageDraw.Draw(page).rectangle([0, 0, 99, 99], fill=0)
-    ImageDraw.Draw(page).rectangle([150, 0, 199, 99], fill=255)
+    page = Image.new("L", (220, 120), "white")
+    ImageDraw.Draw(page).rectangle([10, 10, 109, 109], fill=0)
+    ImageDraw.Draw(page).rectangle([110, 10, 159, 109], fill=192)  # a quarter as dark as black
     means = mixture_of_picture(page, k=600).means
     x = (means[:, 0] - means[:, 0].min()) / (means[:, 0].max() - means[:, 0].min())  # [0, 1] over 150 columns
     assert (x > 2 / 3).double().mean() == pytest.approx(0.125 / 1.125, abs=0.03)
+
+
+def test_light_on_dark_counts_like_dark_on_light(corner):
+    assert torch.equal(mixture_of_picture(ImageOps.invert(corner)).means, mixture_of_picture(corner).means)
+
+
+def test_a_photo_of_a_drawing_keeps_the_drawing_alone(corner):
+    light = 0.9 - 0.15 * np.linspace(0, 1, 400)[None, :] + 0.01 * np.random.default_rng(0).standard_normal((200, 400))
+    photo = Image.fromarray(np.uint8(255 * light.clip(0, 1) * (0.15 + 0.85 * np.asarray(corner) / 255)))
+    means = mixture_of_picture(photo, k=400).means
+    x, y = (means - mixture_of_picture(corner, k=400).means.amin(dim=0)).T
+    in_square, in_dot = (x < 1.1) & (y > 0.9), (x > 3.8) & (y < 0.2)
+    assert in_square.double().mean() > 0.98
+    assert (in_square | in_dot).all()
 
 
 def test_transparent_is_white():
@@ -86,6 +102,7 @@ def test_files_hold_pictures_or_points(corner):
     (lambda: mixture_of_points([[1, 2], [1, 2]]), "all be the same.*at least two"),
     (lambda: mixture_of_points([[1, 2, 3]]), r"shape \(n, 2\)"),
     (lambda: mixture_of_picture(Image.new("L", (9, 9))), "one colour.*dark parts"),
+    (lambda: mixture_of_picture(SPECK), "nearly.*dark parts"),
     (lambda: mixture_of_text("  "), "empty; write"),
     (lambda: mixture_of_text("恐"), "font has no '恐'.*picture"),
     (lambda: mixture_of_file(b"1, 2, 3"), r"shape \(n, 2\)"),

@@ -40,9 +40,14 @@ def test_the_table_of_use_is_what_was_measured():
 
 
 def test_the_hub_guarantees_what_a_learner_uses():
-    learner = yaml.safe_load((ROOT / "docs" / "jupyterhub.yaml").read_text())["singleuser"]
+    hub = yaml.safe_load((ROOT / "docs" / "jupyterhub.yaml").read_text())
+    learner, warm = hub["singleuser"], hub["scheduling"]["userPlaceholder"]["replicas"]
     megabytes = {name: 1024 * float(size.removesuffix("G")) for name, size in learner["memory"].items()}
     kernels = sorted(used["memory_mb"] for name, used in USAGE.items() if name != "server")
     assert megabytes["guarantee"] > USAGE["server"]["memory_mb"] + kernels[-1]
     assert megabytes["limit"] > USAGE["server"]["memory_mb"] + kernels[-1] + kernels[-2]
     assert learner["extraEnv"]["OMP_NUM_THREADS"] == "1"
+    seats, gigabytes, cores = 200 + warm, megabytes["guarantee"] / 1024, learner["cpu"]["guarantee"]
+    assert f"{warm} seats kept warm that is {seats * gigabytes:.0f} GB and {seats * cores:.0f} cores" in PAGE
+    assert 8 * (16 // cores - 1) > seats  # eight nodes of 16 cores, one seat of each left to the system
+    assert cores >= 1 / 2  # so that training takes at most twice the seconds of the table

@@ -2,15 +2,13 @@
 
 import base64
 import html
-import io
 import itertools
 import json
 
 from IPython.display import HTML
 from ipywidgets import FloatRangeSlider
-from PIL import Image
 
-from mfutils import widgets
+from mfutils import plots, widgets
 
 LEVELS = 10  # of r and t
 DPI = 96
@@ -58,7 +56,8 @@ def figure_under(controls, fig, update):
             continue
         values = [tuple(i / LEVELS for i in key)] if ordered else [c.options[i] for c, i in zip(controls, key)]
         alt = update(*values)
-        frames[",".join(map(str, key))] = alt, base64.b64encode(small_png(fig)).decode()
+        frames[",".join(map(str, key))] = alt, base64.b64encode(plots.light(plots.png(fig, DPI))).decode()
+        fig.set_layout_engine("none")  # as laid out for the first one: nothing jumps
     alt, data = frames[",".join(str(start) for _, _, start in knobs)]
     size = f'width="{round(fig.get_figwidth() * 72)}"'
     return HTML(f'<figure class="panel"><img {size} alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
@@ -81,16 +80,6 @@ def knob_html(knob):
         return f'<label>{name} <select name="{name}">{options}</select></label>'
     return (f'<label>{name} <input type="range" name="{name}" min="0" max="{len(labels) - 1}" value="{start}" '
             f'data-labels="{html.escape(" ".join(labels))}"><output></output></label>')
-
-
-def small_png(fig):
-    """The figure in 64 colours: light enough to hold many."""
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=DPI)
-    fig.set_layout_engine("none")
-    picture, buffer = Image.open(buffer).convert("RGB").quantize(64), io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def install():
