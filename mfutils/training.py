@@ -25,7 +25,7 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=5000, batch_size=10
     """Minimise loss(net, x, eps, *times) and return (the EMA network on the CPU, the losses (n_steps,)).
 
     The square weight matrices, those between hidden layers, are trained by Muon (Jordan et al. 2024; here
-    `torch.optim.Muon`) at hidden_lr; all other parameters by Adam at lr.
+    `torch.optim.Muon`) at hidden_lr; all other parameters by Adam at lr. On a CPU it takes one thread.
 
     data, noise: called as data(n, generator) → (n, 2).
     times: times(n, generator) → t (n, 1), or the pair r, t: whatever `loss` takes.
@@ -71,7 +71,7 @@ def train(net, loss, data, times, noise=gaussian, *, n_steps=5000, batch_size=10
     average = [ema.module] if with_average else []
     start = load(resume) if resume else 0
     bar = trange(start, n_steps, initial=start, total=n_steps, leave=False)
-    with interrupt_between_steps() as interrupted, bar:
+    with one_thread(), interrupt_between_steps() as interrupted, bar:
         for step in bar:
             drawn = times(batch_size, generator)
             drawn = drawn if isinstance(drawn, tuple) else (drawn,)
@@ -125,6 +125,18 @@ def muon_and_adam(net, hidden_lr, lr):
     rest = [p for p in net.parameters() if not (p.ndim == 2 and p.shape[0] == p.shape[1])]
     muon = [torch.optim.Muon(square, lr=hidden_lr, weight_decay=0.0)] if square else []
     return [*muon, torch.optim.Adam(rest, lr=lr, fused=True)]
+
+
+@contextmanager
+def one_thread():
+    """A small network gains a tenth or so from a second thread, but two runs with two threads each on two cores wait
+    for each other, and a step takes each of them four times as long. Nor do sums then depend on the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

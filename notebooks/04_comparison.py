@@ -396,7 +396,7 @@ assert one_step["improved_mean_flow"] < one_step["flow_matching"]
 
 # %%
 landing = sample(trained["improved_mean_flow"], z_1, 1)
-turn = torch.nn.functional.cosine_similarity(z_1, landing).acos().rad2deg().median()
+turn = torch.nn.functional.cosine_similarity(z_1, landing).clamp(-1, 1).acos().rad2deg().median()
 print(f"seen from the centre, half of the points turn by less than {turn:.0f}°")
 assert turn < 90
 plots.show(plots.origins(z_1, {"one step": landing}, size=4.4),

@@ -172,6 +172,23 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
         run(resume=tmp_path / "run.pt", seed=1)
 
 
+def test_a_run_takes_one_thread_and_gives_back_what_there_were():
+    seen, before = [], torch.get_num_threads()
+
+    def loss(*arguments):
+        seen.append(torch.get_num_threads())
+        raise RuntimeError("stop here")
+
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(RuntimeError, match="stop here"):
+            train(small_net(), loss, BLOB.sample, one_time, n_steps=2, batch_size=8)
+        assert seen == [1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_diverging_run_says_so():
     with pytest.raises(FloatingPointError, match="lower lr"):
         train(small_net(), lambda *a: flow_matching_loss(*a) * float("nan"), BLOB.sample, one_time, n_steps=5)
