@@ -5,6 +5,8 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas"), clear = document.createElement("button")
   const pen = canvas.getContext("2d"), sharp = window.devicePixelRatio || 1
   canvas.width = canvas.height = SIDE * sharp
+  pen.font = `${14 * sharp}px sans-serif`
+  pen.textAlign = "center"
   canvas.style.cssText = `width: ${SIDE}px; border: 1px solid #ccc; cursor: crosshair; touch-action: none; background: white`
   canvas.ariaLabel = "Draw here"
   clear.textContent = "clear"
@@ -12,9 +14,11 @@ function render({ model, el }) {
   el.append(canvas, clear)
 
   function redraw() {
+    const points = model.get("points")
     pen.clearRect(0, 0, canvas.width, canvas.height)
-    pen.fillStyle = "#0072B2"
-    for (const [x, y] of model.get("points")) {
+    pen.fillStyle = points.length ? "#0072B2" : "#999999"
+    if (!points.length) pen.fillText("draw here", canvas.width / 2, canvas.height / 2)
+    for (const [x, y] of points) {
       pen.beginPath()
       pen.arc(x * canvas.width, (1 - y) * canvas.height, 3 * sharp, 0, 2 * Math.PI)
       pen.fill()

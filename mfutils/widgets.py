@@ -127,7 +127,7 @@ class OwnData(ipywidgets.VBox):
     """Write something, choose a file, or draw with the mouse: `distribution` is the exact mixture of what came last."""
 
     def __init__(self, text):
-        fig, (ax,) = plots.planes([""], size=3)
+        fig, (ax,) = plots.planes([""], size=4)
         cloud = plots.dots(ax, torch.zeros(1, 2), plots.DATA)
         image, state = ipywidgets.HTML(), ipywidgets.HTML()
 

@@ -291,7 +291,8 @@ widgets.chord_slider(path)
 # As the interval closes, the average becomes the value: $u(z, t, t) = v(z, t)$. The gap falls in proportion to $t - r$:
 
 # %%
-gaps = {gap: (u(z_t, t - gap, t) - board.velocity(z_t, t)).norm().item() for gap in (0.1, 0.01, 0.001)}
+gaps = {gap: (u(z_t, t - gap, t) - board.velocity(z_t, t)).norm().item()
+        for gap in (0.1, 0.01, 0.001)}
 for gap, error in gaps.items():
     print(f"t - r = {gap:<6}  |u - v| = {error:.5f}")
 assert 9 < gaps[0.01] / gaps[0.001] < 11
@@ -353,7 +354,8 @@ assert torch.allclose(along_z + along_t, dudt, atol=1e-3)
 # derivative together, in one forward pass, without ever forming the Jacobian:
 
 # %%
-value, dudt_jvp = torch.func.jvp(u, (z_t, r, t), (v_marginal, torch.zeros_like(r), torch.ones_like(t)))
+tangents = v_marginal, torch.zeros_like(r), torch.ones_like(t)
+value, dudt_jvp = torch.func.jvp(u, (z_t, r, t), tangents)
 print(dudt, dudt_jvp)
 assert torch.allclose(dudt_jvp, dudt, atol=1e-3)
 
@@ -435,6 +437,8 @@ assert residual < 1e-9
 #
 # ## Exercises
 #
+# Each has a cell for your answer, a check that says what is wrong, and a solution (in JupyterLab it is folded: click on the dots).
+#
 # **1. Another landing.** Where does one Euler step of the exact field land on the *spiral*? Say it before you compute it,
 # then give the landing point, shape `(2,)`.
 
@@ -443,14 +447,15 @@ spiral = DISTRIBUTIONS["spiral"]
 landing = ...  # one line
 
 # %%
-check(landing, spiral.means.mean(dim=0), tolerance=0.02,
+expected = spiral.means.mean(dim=0)
+check(landing, expected, tolerance=0.02,
       hint="It is the mean of the data; `sample(euler(spiral.velocity), z, 1)` goes there.",
-      mistakes={"That is the mean of the noise; the step goes to the mean of the data.": torch.zeros(2),
-                "The sign is turned round: toward data, the velocity is subtracted.": -spiral.means.mean(dim=0)})
+      mistakes={"That is the mean of the noise; the step goes to that of the data.": torch.zeros(2),
+                "The sign is turned round: toward data, the velocity is subtracted.": -expected})
 
 # %% tags=["solution"]
 landing = sample(euler(spiral.velocity), torch.zeros(1, 2), 1)[0]
-check(landing, spiral.means.mean(dim=0), tolerance=0.02)
+check(landing, expected, tolerance=0.02)
 
 # %% [markdown]
 # **2. The other end.** We differentiated in $t$. Differentiate line 1 in $r$ instead, with $z_t$ and $t$ fixed, and find
@@ -464,9 +469,11 @@ expected = (u(z_t, r + h, t) - u(z_t, r - h, t)) / (2 * h)
 v_r = board.velocity(z_r, r)
 check(du_dr, expected, "Start from −u + (t − r) ∂u/∂r = −v(z_r, r).", tolerance=1e-3,
       mistakes={"r is the lower limit: the right side gives −v(z_r, r).": (by_hand + v_r) / (t - r),
-                "The derivative of t − r is −1: the product rule gives −u.": -(by_hand + v_r) / (t - r),
-                "Both signs are turned round: t − r gives −u, and the lower limit −v(z_r, r).": -expected,
-                "That has v(z_t, t) in it. r is the end that moves: use v(z_r, r).": (by_hand - v_marginal) / (t - r)})
+                "The derivative of t − r is −1, so the product rule gives −u.":
+                -(by_hand + v_r) / (t - r),
+                "Both signs are turned: t − r gives −u, the lower limit −v(z_r, r).": -expected,
+                "That has v(z_t, t) in it. r is the end that moves: use v(z_r, r).":
+                (by_hand - v_marginal) / (t - r)})
 
 # %% tags=["solution"]
 du_dr = (u(z_t, r, t) - board.velocity(z_r, r)) / (t - r)

@@ -27,8 +27,9 @@ import torch
 from IPython.display import Code
 
 from mfutils import (
-    DISTRIBUTIONS, GaussianMixture, VelocityMLP, check, euler, flow_matching_loss, gaussian, interpolate,
-    load_pretrained, mixture_of_text, noise_floor, plots, sample, sliced_w2, train, widgets,
+    DISTRIBUTIONS, GaussianMixture, VelocityMLP, check, euler, flow_matching_loss, gaussian,
+    interpolate, load_pretrained, mixture_of_text, noise_floor, plots, sample, sliced_w2, train,
+    widgets,
 )
 
 board = DISTRIBUTIONS["checkerboard"]
@@ -50,7 +51,7 @@ plots.show(fig, "Flow-matching samples with 1, 8 and 128 function evaluations be
 # | **You will do** | write the flow-matching loss on one batch; train a network; count what a sample costs; compare the learned velocity with the exact one; draw data of your own |
 # | **You will learn** | why regressing on the *conditional* velocity learns the *marginal* one; which part of the loss can never fall; why few steps fail even with a perfect network |
 # | **You need** | [notebook 1](01_derivation.ipynb), or its symbols: $z_t = (1-t)x + t\varepsilon$, data at $t=0$, noise at $t=1$ |
-# | **Time** | 30 minutes to read; about a minute to run |
+# | **Time** | 30 minutes to read; a minute and a half to run |
 
 # %% [markdown]
 # ## What we want and what we have
@@ -132,7 +133,7 @@ assert abs(irreducible - 3.38) < 0.03
 #
 # `train` draws 5,000 batches of 1,024 and follows the gradient: Muon for the square weight matrices, Adam for the other parameters, a
 # cosine learning rate, and an exponential moving average of the weights, which is what it returns. The loss is the function you just
-# read; the times are uniform. Less than half a minute. (If you press stop, the work is kept, and the message says how to go on from there.)
+# read; the times are uniform. About half a minute. (If you press stop, the work is kept, and the message says how to go on from there.)
 
 
 # %%
@@ -244,7 +245,8 @@ plots.show(fig, "Four maps of the difference between learned and exact velocity 
 # And here is the test: sample with the **exact** velocity, the same noise, the same steps.
 
 # %%
-exact = {n_steps: sliced_w2(sample(euler(board.velocity), z_1, n_steps), target) for n_steps in steps}
+exact = {n_steps: sliced_w2(sample(euler(board.velocity), z_1, n_steps), target)
+         for n_steps in steps}
 for n_steps in steps:
     print(f"{n_steps:4} NFE   exact {exact[n_steps]:.3f}   learned {distances[n_steps]:.3f}")
 
@@ -266,7 +268,7 @@ plots.show(fig, "Sliced W2 against number of function evaluations, both axes log
 # ## Your own data
 #
 # The closed form is not a privilege of the board. Any list of points becomes a mixture of narrow Gaussians, one around every point, and the
-# velocity of a mixture is exact. So is that of a text or a picture, whose dark parts are covered by some five hundred of them:
+# velocity of a mixture is exact. So is that of a text or a picture, whose ink is covered by some five hundred of them:
 
 # %%
 examples = {text: mixture_of_text(text) for text in ("❀", "♞", "☎", "Flow")}
@@ -277,8 +279,9 @@ plots.show(fig, "Points in the shape of a flower, a chess knight, a telephone, a
 # *Four mixtures of about 500 Gaussians, made from one or four letters of bold type (`mixture_of_text`; there are `mixture_of_picture` and
 # `mixture_of_points` too).*
 #
-# Now yours: write something, choose a file (a picture, or a list of points, two numbers in every line), or draw with the mouse. What came last
-# counts; then run the cells below, but not this one again, which starts afresh. (It needs a running kernel.) **Before you do:** what will one step make of it?
+# Now yours: write something (your name, or one of ♞ ❄ ♫ ✈), choose a file, or draw with the mouse. A file is a picture, even a photo of a drawing
+# on paper, or a list of points, two numbers in every line. What came last counts; then run the cells below, but not this one again, which starts
+# afresh. (It needs a running kernel.) **Before you do:** what will one step make of it?
 
 # %%
 own = widgets.OwnData("❀")
@@ -288,13 +291,15 @@ own
 mine = own.distribution
 print("a mixture of", len(mine.means), "Gaussians")
 torch.manual_seed(0)
-my_net, _ = train(VelocityMLP(), flow_matching_loss, mine.sample, times, n_steps=3000, ema_decay=0.99)
+my_net, _ = train(VelocityMLP(), flow_matching_loss, mine.sample, times,
+                  n_steps=3000, ema_decay=0.99)
 
 # %%
 my_target, start = mine.sample(20_000), z_1[:20_000]
 panels = {f"{n_steps} NFE": sample(euler(my_net), start, n_steps) for n_steps in (1, 8, 128)}
 fig = plots.clouds(panels, target=my_target, size=2.3)
-plots.show(fig, "Samples of a network trained on the learner's own data, with 1, 8 and 128 evaluations, beside the target.")
+plots.show(fig, "Samples of a network trained on the learner's own data, with 1, 8 and 128 "
+                "evaluations, beside the target.")
 
 # %%
 my_floor, _ = noise_floor(sliced_w2, mine, 20_000)
@@ -305,8 +310,9 @@ assert my_distances["1 NFE"] > my_distances["128 NFE"]
 
 # %%
 one_step = sample(euler(mine.velocity), start[:1000], 1)
-print("one step of the exact velocity: all within", f"{(one_step - mine.means.mean(dim=0)).abs().max():.0e} of the mean of the data")
-assert (one_step - mine.means.mean(dim=0)).abs().max() < 1e-3
+furthest = (one_step - mine.means.mean(dim=0)).abs().max()
+print(f"one step of the exact velocity: all within {furthest:.0e} of the mean of the data")
+assert furthest < 1e-3
 
 # %% [markdown]
 # *Whatever you drew, one step puts it into a small heap; of the exact velocity, onto its mean, as computed. Only many steps draw it.* For sharper
@@ -315,12 +321,14 @@ assert (one_step - mine.means.mean(dim=0)).abs().max() < 1e-3
 # ## What we have
 #
 # * Regression on the conditional velocity learns the marginal one; the price is a loss with a high floor, not a bias.
-# * A small network reaches that floor in less than half a minute.
+# * A small network reaches that floor in about half a minute.
 # * With 8 evaluations a sample is still more than five times the noise floor away, **even with the exact velocity**.
 #
 # Next: [learn the average velocity, and ask once](03_mean_flow.ipynb).
 #
 # ## Exercises
+#
+# Each has a cell for your answer, a check that says what is wrong, and a solution (in JupyterLab it is folded: click on the dots).
 #
 # **1. Change a number.** How high is the irreducible loss if $t$ is always $0.5$? Compute it as above, from 100,000 pairs.
 # (Say first: higher or lower than 3.38?)
@@ -337,7 +345,7 @@ check(irreducible_at_half, another_way, tolerance=0.05,
       hint="It is the mean square of board.velocity(z, t) − v at t = 0.5.",
       mistakes={"That is the mean over the two coordinates; we sum over them.": another_way / 2,
                 "That is the value over all t. Fill t with 0.5 instead of drawing it.": irreducible,
-                "That is the size of the target itself. Subtract the exact velocity first.": mean_square(v)})
+                "That is the size of the target. Subtract the exact velocity.": mean_square(v)})
 
 # %% tags=["solution"]
 torch.manual_seed(6)
@@ -361,13 +369,14 @@ def midpoint(z, r, t):
 with torch.no_grad():
     z_t, low, high = z_1[:5], torch.full((5, 1), 0.2), torch.full((5, 1), 0.9)
     half, first = torch.full((5, 1), 0.55), v_net(z_t, high)
-    check(midpoint(z_t, low, high), v_net(z_t - 0.35 * first, half),
+    expected = v_net(z_t - 0.35 * first, half)
+    check(midpoint(z_t, low, high), expected,
           hint="Ask at time (r + t) / 2, where half a step, of length (t − r) / 2, leads.",
           mistakes={"That is Euler's velocity, the one at (z, t).": first,
-                    "That is the new place. Return the velocity.": z_t - 0.7 * v_net(z_t - 0.35 * first, half),
-                    "That goes the whole step before it asks. Half of it.": v_net(z_t - 0.7 * first, half),
-                    "The place is right, the time is not: ask at (r + t) / 2.": v_net(z_t - 0.35 * first, high),
-                    "That goes the wrong way: toward data, the velocity is subtracted.": v_net(z_t + 0.35 * first, half)})
+                    "That is the new place. Return the velocity.": z_t - 0.7 * expected,
+                    "That goes the whole step before it asks.": v_net(z_t - 0.7 * first, half),
+                    "The time is wrong: ask at (r + t) / 2.": v_net(z_t - 0.35 * first, high),
+                    "That goes away from data: subtract.": v_net(z_t + 0.35 * first, half)})
 
 # %% tags=["solution"]
 def midpoint(z, r, t):
@@ -417,7 +426,7 @@ points = DISTRIBUTIONS["eight_gaussians"].means.float()  # (8, 2)
 
 
 def to_points(z, t):
-    return ...  # three lines: the noise of each road, its probability by torch.softmax, the mean velocity
+    return ...  # three lines: each road's noise, its probability (torch.softmax), the mean velocity
 
 
 # %%
@@ -426,10 +435,11 @@ z, t = gaussian(200, torch.manual_seed(8)), torch.full((200, 1), 0.6)
 exact_v = narrow.velocity(z, t)
 every_road = ((z[:, None] - 0.4 * points) / 0.6 - points).mean(dim=1)
 check(to_points(z, t), exact_v, tolerance=1e-3,
-      hint="The road from m_k through z has the noise (z − (1 − t) m_k) / t, and is likely in proportion to exp(−|noise|² / 2).",
+      hint="The road from m_k through z has the noise (z − (1 − t) m_k) / t, "
+           "and is likely in proportion to exp(−|noise|² / 2).",
       mistakes={"That gives every road the same weight; the far ones are unlikely.": every_road,
-                "That is the mean data point, E[x | z]. The velocity is noise minus data.": z - 0.6 * exact_v,
-                "That is the mean noise, E[ε | z]. The velocity is noise minus data.": z + 0.4 * exact_v,
+                "That is E[x | z]. The velocity is noise minus data.": z - 0.6 * exact_v,
+                "That is E[ε | z]. The velocity is noise minus data.": z + 0.4 * exact_v,
                 "The sign is turned round: the velocity is noise minus data.": -exact_v})
 
 # %% tags=["solution"]

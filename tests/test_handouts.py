@@ -50,6 +50,7 @@ def test_the_instructors_copy_is_the_notebook(source, handouts):
 def test_the_learners_copy_runs_to_the_end_without_a_solution(source, handouts):
     copy = nbformat.read(handouts / "learners" / f"{source.stem}.ipynb", as_version=4)
     assert not solutions(copy)
+    assert "jupytext" not in copy.metadata  # a pair would bring the solutions back
     assert len(copy.cells) == len(jupytext.read(source).cells) - len(solutions(jupytext.read(source)))
     copy.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
     NotebookClient(copy, timeout=300, resources={"metadata": {"path": str(handouts)}}).execute()

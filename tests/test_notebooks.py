@@ -77,16 +77,23 @@ def test_a_still_stands_above_every_slider_with_a_question_between(notebook):
         assert any("image/png" in output.get("data", {}) for output in above)
 
 
-def test_cells_are_short(notebook):
+def test_cells_are_short_and_fit_the_window(notebook):
     lengths = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(notebook)]
     assert max(lengths) <= 25
     assert statistics.median(lengths) <= 6
+    assert max(len(line) for cell in code_cells(notebook) for line in cell.source.splitlines()) <= 100
 
 
 def test_it_opens_with_what_the_reader_will_do_learn_need_and_how_long(notebook):
     opening = "".join(cell.source for cell in notebook.cells[:6])
     for word in ("# ", "The question", "The ending", "You will do", "You will learn", "You need", "to run"):
         assert word in opening
+
+
+def test_its_first_picture_waits_for_no_training(notebook):
+    first = next(i for i, cell in enumerate(code_cells(notebook)) if "plots.show(" in cell.source)
+    assert first < 3
+    assert not any(re.search(r"\b(re)?train\(", cell.source) for cell in code_cells(notebook)[: first + 1])
 
 
 def test_it_credits_the_paper_and_the_tutorial(notebook):
@@ -108,6 +115,7 @@ def test_it_has_exercises_with_solutions(notebook):
     assert headings == [str(number + 1) for number in range(len(headings))]
     assert len(headings) >= 4
     assert len(solutions) == len(headings)
+    assert all(cell.metadata.jupyter.source_hidden for cell in solutions)
 
 
 def test_every_exercise_knows_the_usual_mistakes(notebook):

@@ -91,6 +91,7 @@ def main(target):
     (target / "learners").mkdir(parents=True, exist_ok=True)
     for source in sorted(FOLDER.glob("[0-9]*.py")):
         page = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+        page.metadata.pop("jupytext")
         del page.cells[:len(opening(source.stem))]
         for folder, notebook in ((target, page), (target / "learners", handout(source, solutions=False))):
             path = folder / f"{source.stem}.ipynb"

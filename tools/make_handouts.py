@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 def handout(source, solutions):
     """One percent script as a notebook without outputs, with or without the cells tagged "solution"."""
     notebook = jupytext.read(source)
+    notebook.metadata.pop("jupytext")  # no pair: else JupyterLab fills in the cells of a .py that lies beside it
     notebook.cells = [cell for cell in notebook.cells
                       if solutions or "solution" not in cell.metadata.get("tags", [])]
     return notebook

@@ -19,6 +19,14 @@ from kernel_free import SCRIPT
 from make_notebooks import FOLDER, from_source, run
 
 TOOLS = Path(__file__).parent
+FOLD = """
+for (const cell of document.querySelectorAll(".celltag_solution")) {
+  const fold = document.createElement("details")
+  fold.innerHTML = "<summary>Solution</summary>"
+  cell.replaceWith(fold)
+  fold.append(cell)
+}
+"""
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -55,7 +63,7 @@ def page(source):
     body, _ = exporter.from_notebook_node(notebook)
     title = re.match(r"# (.*)", notebook.cells[0].source)[1]
     style = HtmlFormatter(style="friendly").get_style_defs(".highlight") + (TOOLS / "page.css").read_text()
-    return PAGE.format(title=html.escape(title), style=style, body=body, script=SCRIPT)
+    return PAGE.format(title=html.escape(title), style=style, body=body, script=SCRIPT + FOLD)
 
 
 def main(target, names=()):
