@@ -338,10 +338,10 @@ irreducible_at_half = ...  # four lines
 
 # %%
 torch.manual_seed(5)
-x, eps, t = board.sample(100_000), gaussian(100_000), torch.full((100_000, 1), 0.5)
+x, eps, t = board.sample(1_000_000), gaussian(1_000_000), torch.full((1_000_000, 1), 0.5)
 z, v = interpolate(x, eps, t)
 another_way = mean_square(v) - mean_square(board.velocity(z, t))  # Pythagoras, as for f = 0
-check(irreducible_at_half, another_way, tolerance=0.05,
+check(irreducible_at_half, another_way, tolerance=0.08,
       hint="It is the mean square of board.velocity(z, t) − v at t = 0.5.",
       mistakes={"That is the mean over the two coordinates; we sum over them.": another_way / 2,
                 "That is the value over all t. Fill t with 0.5 instead of drawing it.": irreducible,
@@ -352,11 +352,12 @@ torch.manual_seed(6)
 x, eps, t = board.sample(100_000), gaussian(100_000), torch.full((100_000, 1), 0.5)
 z, v = interpolate(x, eps, t)
 irreducible_at_half = mean_square(board.velocity(z, t) - v)
-check(irreducible_at_half, another_way, tolerance=0.05)
+print(f"{irreducible_at_half:.2f}: halfway the roads cross the most")
+check(irreducible_at_half, another_way, tolerance=0.08)
 
 # %% [markdown]
 # **2. A better step.** The midpoint rule takes half an Euler step, asks for the velocity *there*, and uses it for the whole
-# step: two evaluations, but the bend is felt. Write it as a function of `(z, r, t)` that returns the velocity; `sample` does the step. Then
+# step: two evaluations, but the bend is felt. Write it for `v_net`, as a function of `(z, r, t)` that returns the velocity; `sample` does the step. Then
 # compare 4 midpoint steps (8 NFE) with 8 Euler steps.
 
 
@@ -373,6 +374,8 @@ with torch.no_grad():
     check(midpoint(z_t, low, high), expected,
           hint="Ask at time (r + t) / 2, where half a step, of length (t − r) / 2, leads.",
           mistakes={"That is Euler's velocity, the one at (z, t).": first,
+                    "That asks the exact velocity; ask v_net.": board.velocity(
+                        z_t - 0.35 * board.velocity(z_t, high), half),
                     "That is the new place. Return the velocity.": z_t - 0.7 * expected,
                     "That goes the whole step before it asks.": v_net(z_t - 0.7 * first, half),
                     "The time is wrong: ask at (r + t) / 2.": v_net(z_t - 0.35 * first, high),
@@ -400,10 +403,14 @@ def uniform(n, generator=None):
 
 
 # %%
-draws = torch.rand(1000, 2, generator=torch.manual_seed(7))
-check(uniform(1000, torch.manual_seed(7)), 4 * draws - 2,
+seven = torch.Generator()
+draws = torch.rand(1000, 2, generator=seven.manual_seed(7))
+forgotten = torch.rand(1000, 2, generator=torch.manual_seed(8))
+torch.manual_seed(8)
+check(uniform(1000, seven.manual_seed(7)), 4 * draws - 2,
       hint="Stretch and shift torch.rand(n, 2, generator=generator).",
-      mistakes={"That is the square [0, 1]².": draws, "That is the square [−1, 1]².": 2 * draws - 1,
+      mistakes={"Pass the generator on to torch.rand.": 4 * forgotten - 2,
+                "That is the square [0, 1]².": draws, "That is the square [−1, 1]².": 2 * draws - 1,
                 "That is the square [0, 4]². Shift it.": 4 * draws})
 
 # %% tags=["solution"]

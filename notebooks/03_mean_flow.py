@@ -187,8 +187,8 @@ assert cosine < 0.999
 
 
 # %% [markdown]
-# The value is the same and the gradient is another: without `detach` it runs through the derivative too, so it holds second
-# derivatives of the network. Train both for 1,000 steps, from the same weights, with the same batches (a short run wants a
+# The value is the same and the gradient is another (by little as yet: a fresh network hardly bends): without `detach` it runs through
+# the derivative too, so it holds second derivatives of the network. Train both for 1,000 steps, from the same weights, with the same batches (a short run wants a
 # shorter memory in the average of its weights, hence `ema_decay`):
 
 # %%
@@ -220,6 +220,26 @@ assert short["without"][1] > 1.3 * short["with detach"][1]
 # `v`. Averaged over the pairs that pass through $z$, the loss is the squared residual of the identity **plus the scatter of the target**,
 # and without `detach` the network can lower that scatter too, at the price of a wrong answer: a bias. With `detach` the scatter is
 # beyond its reach.
+#
+# If that is the reason, then without noise there is no harm. We can test it, for we have the exact velocity. **Predict:** train without `detach`, on
+# the same batches, with the exact velocity in the place of $\varepsilon - x$. Will it end like the first, or like the second?
+
+# %%
+def without_detach_and_noise(u_net, x, eps, r, t):
+    z, _ = interpolate(x, eps, t)
+    v = board.velocity(z, t.clamp(min=1e-3))
+    u, dudt = torch.func.jvp(u_net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+    return (u - (v - (t - r) * dudt)).square().sum(dim=1).mean()
+
+
+net, losses = train(fresh_net, without_detach_and_noise, board.sample, times,
+                    n_steps=1000, ema_decay=0.99)
+without_noise = sliced_w2(sample(net, z_1, 1), target)
+print(f"final loss {losses[-100:].mean():.3f}   one step, sliced W2 {without_noise:.3f}")
+assert without_noise < short["with detach"][1]
+
+# %% [markdown]
+# *Without noise it trains well without `detach`, better than with both. It is noise that makes the stop-gradient necessary.*
 
 # %% [markdown]
 # ## Train
@@ -417,15 +437,15 @@ for name, tangent in tangents.items():
     print(f"{name:12} gradient noise {noise[name]:.2f}   field error {error[name]:.3f}")
 
 # %% [markdown]
-# *The network's own velocity is as quiet a tangent as the exact one, within a tenth; the conditional one is noisier. The fields come
-# out in the same order: the exact tangent leads nearest, the conditional one least near.* From other seeds too, but the differences
-# after so short a training are small, some per cent. This is the idea of *improved* mean flow ([2512.02012](https://arxiv.org/abs/2512.02012)).
+# *The network's own velocity is as quiet a tangent as the exact one, within a tenth; the conditional one is noisier by more than half. The field
+# ends nearest with the exact tangent.* After so short a training the fields differ by some per cent, and this is one seed; notebook 4 has
+# five, after ten thousand steps. To put its own velocity into the tangent is the idea of *improved* mean flow
+# ([2512.02012](https://arxiv.org/abs/2512.02012)).
 
 # %%
 assert abs(noise["own"] / noise["exact"] - 1) < 0.1
-assert noise["conditional"] > 1.1 * noise["own"]
-assert error["conditional"] > error["exact"]
-assert error["own"] < 1.02 * error["conditional"]
+assert noise["conditional"] > 1.5 * noise["own"]
+assert error["exact"] < min(error["conditional"], error["own"])
 
 # %% [markdown]
 # ## A target without noise
@@ -526,6 +546,11 @@ hardest = max(rms, key=rms.get)
 named = {"hardest interval": hardest, "one step": (0, levels), "the velocity at t = 0.5": (5, 5)}
 for name, (i, j) in named.items():
     print(f"{name:24} r = {i / levels}, t = {j / levels}: rms error {rms[i, j]:.2f}")
+assert hardest == (0, 0)
+
+# %% [markdown]
+# *The hardest is $r = t = 0$: there the velocity itself jumps, at the edges of the squares (and the exact one is asked at $t = 0.001$, for at 0 it is not
+# defined). One step never asks for it.*
 
 # %% [markdown]
 # ## Where one step goes wrong
@@ -614,16 +639,19 @@ check(loss_at_equal_times, expected)
 trained_value, fresh_value = ..., ...
 
 # %%
-hint = "It is the mean of e / (e + c): just below 1 while the errors e are well above c = 0.001."
-for value, net in ((trained_value, u_net), (fresh_value, fresh_net)):
-    plain = mean_flow_loss(net, x_test, eps_test, r_test, t_test)
-    check(value, 1.0, hint, tolerance=0.05, mistakes={"That is the plain loss. Pass p=1.0.": plain})
+batch = x_test, eps_test, r_test, t_test
+expected = [mean_flow_loss(net, *batch, p=1.0) for net in (u_net, fresh_net)]
+plain = [mean_flow_loss(net, *batch) for net in (u_net, fresh_net)]
+for k, value in enumerate((trained_value, fresh_value)):
+    check(value, expected[k], "Both nearly 1: the mean of e / (e + c), for errors e far above c.",
+          mistakes={"That is the plain loss. Pass p=1.0.": plain[k],
+                    "That is the other network's.": expected[1 - k]})
 
 # %% tags=["solution"]
-trained_value = mean_flow_loss(u_net, x_test, eps_test, r_test, t_test, p=1.0)
-fresh_value = mean_flow_loss(fresh_net, x_test, eps_test, r_test, t_test, p=1.0)
-check(trained_value, 1.0, tolerance=0.05)
-check(fresh_value, 1.0, tolerance=0.05)
+trained_value, fresh_value = (mean_flow_loss(net, *batch, p=1.0) for net in (u_net, fresh_net))
+print(f"{trained_value:.3f} and {fresh_value:.3f}: nearly 1, and nearly the same")
+check(trained_value, expected[0])
+check(fresh_value, expected[1])
 
 # %% [markdown]
 # **3. Derive and implement.** Write the improved loss on the very first batch, `z, v, r, t`, for `u_net`, which here is its own average, without the
@@ -655,7 +683,8 @@ improved = (value - u_tgt.detach()).square().sum(dim=1).mean()
 check(improved, improved_mean_flow_loss(u_net, x, eps, r, t, u_net, p=0))
 
 # %% [markdown]
-# **4. Break it.** Write the loss with the tangents $(v, 1, 0)$ and train it for 1,000 steps. No error will be raised. How do you notice?
+# **4. Break it.** Write the loss with the tangents $(v, 1, 0)$, all else as it should be, and train it for 1,000 steps. No error will be raised. How do
+# you notice?
 
 
 # %%
@@ -664,12 +693,22 @@ def broken_loss(u_net, x, eps, r, t):
 
 
 # %%
+def value_and_slope(loss):
+    """The loss, and the size of its gradient in the last weights: in it a missing detach shows."""
+    slope, = torch.autograd.grad(loss, u_net.net[-1].weight, retain_graph=True)
+    return torch.stack([loss.detach(), slope.norm()])
+
+
 value, rate = torch.func.jvp(u_net, (z, r, t), (v, torch.ones_like(r), torch.zeros_like(t)))
-expected = (value - (v - (t - r) * rate)).square().sum(dim=1).mean()
-check(broken_loss(u_net, x, eps, r, t), expected, tolerance=1e-2,
-      hint="mean_flow_loss by hand, with the tangents (v, 1, 0).",
+expected, no_detach = (value_and_slope((value - u_tgt).square().sum(dim=1).mean())
+                       for u_tgt in ((v - (t - r) * rate).detach(), v - (t - r) * rate))
+answer = broken_loss(u_net, x, eps, r, t)
+if torch.is_tensor(answer) and answer.requires_grad:
+    answer = value_and_slope(answer)
+check(answer, expected, tolerance=1e-2, hint="mean_flow_loss by hand, with the tangents (v, 1, 0).",
       mistakes={"That is the right loss; set the tangents to (v, 1, 0).":
-                mean_flow_loss(u_net, x, eps, r, t)})
+                value_and_slope(mean_flow_loss(u_net, x, eps, r, t)),
+                "The value is right, the gradient is not: detach the target.": no_detach})
 
 # %% tags=["solution"]
 def broken_loss(u_net, x, eps, r, t):
@@ -684,8 +723,8 @@ print(f"final loss {broken_losses[-100:].mean():.2f}, which looks healthy; one s
       f"{sliced_w2(sample(broken_net, z_1, 1), target):.2f}, which does not")
 
 # %% [markdown]
-# **5. Undo it.** Train for 1,500 steps with our times, and with plain ones: `sample_r_t(n, p_equal=0.625, generator=generator)`. Compare them at
-# 1 and at 32 steps. Which rows did the plain times starve?
+# **5. Undo it.** Train for 1,500 steps with our times, and with plain ones, without the squares:
+# `sample_r_t(n, p_equal=0.625, p_zero=0.125, generator=generator)`. Compare them at 1 and at 32 steps. Which rows did the plain times starve?
 
 
 # %%
@@ -694,24 +733,30 @@ def plain_times(n, generator):
 
 
 # %%
-expected = torch.cat(sample_r_t(100, p_equal=0.625, generator=torch.manual_seed(0)))
-answer = plain_times(100, torch.manual_seed(0))
+zero, shares = torch.Generator(), dict(p_equal=0.625, p_zero=0.125)
+expected = torch.cat(sample_r_t(100, **shares, generator=zero.manual_seed(0)))
+squared = sample_r_t(100, **shares, times=squared_uniform, generator=zero.manual_seed(0))
+forgotten = sample_r_t(100, **shares, generator=torch.manual_seed(1))
+torch.manual_seed(1)
+answer = plain_times(100, zero.manual_seed(0))
 answer = torch.cat(answer) if isinstance(answer, tuple) else answer
-squared = sample_r_t(100, p_equal=0.625, times=squared_uniform, generator=torch.manual_seed(0))
 check(answer, expected, hint="Return what sample_r_t returns: r and t.",
       mistakes={"Those are squared. Leave `times` out.": torch.cat(squared),
-                "Those are all t. Return the pair r, t.": expected[100:].repeat(2, 1)})
+                "Pass the generator on to sample_r_t.": torch.cat(forgotten),
+                "Those are all t. Return the pair r, t.": expected[100:]})
 
 # %% tags=["solution"]
 def plain_times(n, generator):
-    return sample_r_t(n, p_equal=0.625, generator=generator)
+    return sample_r_t(n, p_equal=0.625, p_zero=0.125, generator=generator)
 
 
 result = {}
 for draw in (plain_times, times):
     net, _ = train(fresh_net, fast_loss, board.sample, draw, n_steps=1500, ema_decay=0.99)
     result[draw] = [sliced_w2(sample(net, z_1, n_steps), target) for n_steps in (1, 32)]
-    print(f"{draw.__name__:12} 1 NFE {result[draw][0]:.3f}   32 NFE {result[draw][1]:.3f}")
+    near_data = (draw(100_000, None)[1] < 0.1).float().mean()
+    print(f"{draw.__name__:12} 1 NFE {result[draw][0]:.3f}   32 NFE {result[draw][1]:.3f}   "
+          f"rows with t < 0.1: {near_data:.3f}")
 assert all(plain > ours for plain, ours in zip(result[plain_times], result[times]))
 
 # %% [markdown]

@@ -132,7 +132,8 @@ plots.show(fig, "Four panels of sliced W2 against number of evaluations. In each
 # once.*
 
 # %% [markdown]
-# **Before you use the panel:** which distribution do you expect to be the hardest in one step, and what will be wrong with it?
+# **Before you use the panel:** which distribution do you expect to be the hardest in one step, and what will be wrong with it? (Its distances are those of
+# one network, from 20,000 points, so they lie above the table's: with fewer points the floor is higher.)
 
 # %%
 widgets.comparison_panel(samples, targets, distances)
@@ -255,8 +256,16 @@ for name in DISTRIBUTIONS:
 #
 # * **One to four steps:** a mean flow, on every distribution. In one step the improved one cannot be told from perfect by sliced W2, from any
 #   seed, on all but the eight Gaussians; the sharper eye still can.
-# * **128 steps:** all three are near the floor. Flow matching is the sharpest of them by a little: it spends all its rows and its whole
-#   network on the velocity, a mean flow not. We have not separated the two causes.
+# * **128 steps:** all three are near the floor. The mean total variation of flow matching is the lowest; that of the improved mean flow is less than
+#   0.01 above it, on half of the distributions less than the scatter over seeds.
+#
+# (A star is a strict thing: a perfect sampler would miss it in one cell of four or five, for all five seeds must be below the 95 % quantile, and
+# $0.95^5 = 0.77$.)
+
+# %%
+for name in DISTRIBUTIONS:
+    best = blur[name, "flow_matching"][128]
+    assert best < blur[name, "improved_mean_flow"][128] < best + 0.01
 
 # %% [markdown]
 # ## What it costs
@@ -325,21 +334,25 @@ spiral, found = DISTRIBUTIONS["spiral"], {}
 for method in ("mean_flow", "improved_mean_flow"):
     x, learned, folded = one_step_density(nets["spiral", method], z_1)
     true = spiral.density(x)
-    quotient, share = (learned / true).log().median().exp().item(), folded.float().mean().item()
-    print(f"{method:19} learned ÷ true density, median {quotient:.2f};   folded {share:.1%}")
-    found[method] = quotient, share
+    quotient, share = (learned / true).log(), folded.float().mean().item()
+    bias, factor = quotient.median().exp().item(), quotient.abs().median().exp().item()
+    print(f"{method:19} learned ÷ true: median {bias:.2f}; typically off by a factor of {factor:.2f}"
+          f";   folded {share:.1%}")
+    found[method] = bias, factor, share
 fig = plots.densities(x, {"learned: change of variables": learned, "true": true}, highest=0.5)
 plots.show(fig, "The one-step samples of the spiral, coloured by density, learned and true: the "
                 "same bright line along the spiral's ridge and dark edges.")
 
 # %% [markdown]
-# *At its own samples the learned density has the true one's ridge and edges; in the median they differ by less than a tenth.*
+# *At its own samples the learned density has the true one's ridge and edges. On the whole it is neither too high nor too low, but point by point it is
+# typically off by a factor of 1.3, and that of plain mean flow by 1.5.* A density is a derivative of the map, and derivatives are learned less well.
 # The formula holds where the map is one to one. The exact flow never folds the plane over; a learned map may, and does in a few per cent of the
 # noise, along the seams. There several pieces of noise land on one place and the formula counts only one.
 
 # %%
 assert abs(found["improved_mean_flow"][0] - 1) < 0.1
-assert 0 < found["improved_mean_flow"][1] < found["mean_flow"][1] < 0.15
+assert 1.2 < found["improved_mean_flow"][1] < 1.35 < 1.4 < found["mean_flow"][1] < 1.65
+assert 0 < found["improved_mean_flow"][2] < found["mean_flow"][2] < 0.15
 
 # %% [markdown]
 # ## Retrain one yourself
@@ -348,11 +361,11 @@ assert 0 < found["improved_mean_flow"][1] < found["mean_flow"][1] < 0.15
 # the shipped recipe, and add `loss=compiled(METHODS["improved_mean_flow"].loss)` if you have a C++ compiler.
 
 # %%
-net, losses = retrain("spiral", "improved_mean_flow", seed=5, n_steps=2000, ema_decay=0.99)
-for n in (1, 8):
-    mine = sliced_w2(sample(net, z_1, n), targets["spiral"])
-    shipped = distances["spiral", "improved_mean_flow", n]
-    print(f"{n} NFE: 2,000 steps {mine:.3f}, 10,000 steps {shipped:.3f}")
+short_run, _ = retrain("spiral", "improved_mean_flow", seed=5, n_steps=2000, ema_decay=0.99)
+contest = {"2,000 steps": short_run, "10,000 steps": nets["spiral", "improved_mean_flow"]}
+for name, u in contest.items():
+    rms = map_error(u, spiral, z_1[:2000]).square().mean().sqrt()
+    print(f"{name:13} map error in one step {rms:.3f}")
 
 # %% [markdown]
 # ## Your own data
@@ -436,21 +449,23 @@ plots.show(fig, "Left, a round cloud of noise, painted like a colour wheel. Righ
 #
 # Each has a cell for your answer, a check that says what is wrong, and a solution (in JupyterLab it is folded: click on the dots).
 #
-# **1. Compute from the table.** On which distribution is the one-step `improved_mean_flow` the furthest from its own noise floor, as a multiple
-# of the floor's mean? Give the multiple.
+# **1. Compute from the table.** On which distribution is the *plain* `mean_flow`, in *two* steps, the furthest from its own noise floor, as a
+# multiple of the floor's mean? Give the multiple.
 
 # %%
 furthest = ...  # from means and floor
 
 # %%
-one_step = {name: means[name, "improved_mean_flow", 1] for name in DISTRIBUTIONS}
-multiples = {name: one_step[name] / floor[name][0] for name in DISTRIBUTIONS}
+two_steps = {name: means[name, "mean_flow", 2] for name in DISTRIBUTIONS}
+multiples = {name: two_steps[name] / floor[name][0] for name in DISTRIBUTIONS}
 check(furthest, max(multiples.values()), tolerance=0.01,
-      hint="Divide means[name, 'improved_mean_flow', 1] by floor[name][0]; take the largest.",
-      mistakes={"That is the distance itself. Divide by the floor's mean.": max(one_step.values()),
+      hint="Divide means[name, 'mean_flow', 2] by floor[name][0]; take the largest.",
+      mistakes={"That is the distance itself. Divide by the floor's mean.": max(two_steps.values()),
                 "That is the nearest. Take the largest.": min(multiples.values()),
                 "That divides by the floor's 95 % quantile; we asked for its mean.":
-                max(one_step[name] / floor[name][1] for name in DISTRIBUTIONS)})
+                max(two_steps[name] / floor[name][1] for name in DISTRIBUTIONS),
+                "That is for one step.":
+                max(means[name, "mean_flow", 1] / floor[name][0] for name in DISTRIBUTIONS)})
 
 # %% tags=["solution"]
 worst = max(multiples, key=multiples.get)
