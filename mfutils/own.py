@@ -1,6 +1,7 @@
 """Your own data: a text, a picture or a list of points as a mixture of Gaussians, so that its velocity is exact."""
 
 import io
+import re
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from .data import GaussianMixture
 
 REACH = 2.0  # the longer side of anything given spans [−REACH, REACH]
 MOST = 1000  # components: each one costs time and memory wherever the exact velocity is asked for
+SIDE = 1000  # pixels of a picture; a larger one is shrunk
 MOST_CELLS = 4_000_000  # of the grid laid over a picture so that some k of its cells are ink
 
 
@@ -34,32 +36,62 @@ def mixture_of_points(points, sd=0.06):
 def mixture_of_picture(picture, k=500):
     """About k Gaussians over the ink of a picture; over greys, which are dithered, in proportion.
 
-    Ink is what differs from the ground, and the ground is what most of the rim shows: so white on black will do, and
-    so will a photo of a drawing, since faint ink (less than a fifth) counts as the shadows and the grain of paper.
+    Ink is what differs from the ground, and the ground is what the rim shows: so white on black will do, and so will
+    a photo of a drawing. Faint ink, less than a fifth of the strongest, counts as the grain of the paper.
 
     picture: a PIL image, or what `PIL.Image.open` takes (a file name, say). Transparent counts as white.
     """
     if not isinstance(picture, Image.Image):
         picture = Image.open(picture)
-    picture = ImageOps.exif_transpose(picture).convert("RGBA")  # upright, as a phone took it
-    white = Image.new("RGBA", picture.size, "white")
-    grey = np.asarray(Image.alpha_composite(white, picture).convert("L"), dtype=float)
-    ground = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
-    ink = np.abs(grey - ground) / max(np.abs(grey - ground).max(), 1)
-    ink[ink < 0.2] = 0
+    ink = ink_of(picture)
     if ink.sum() < k * ink.size / MOST_CELLS:
         raise ValueError("The picture is of one colour, or nearly; give one with dark parts on a light ground.")
-    size = (np.array(picture.size) * (k / ink.sum()) ** 0.5).round().astype(int).clip(1)
+    size = (np.array(ink.shape[::-1]) * (k / ink.sum()) ** 0.5).round().astype(int).clip(1)
     paper = Image.fromarray(np.uint8(255 * (1 - ink))).resize(tuple(size), Image.Resampling.BOX)
     rows, columns = (~np.asarray(paper.convert("1"))).nonzero()
     cells = max(np.ptp(rows), np.ptp(columns), 1)
     return mixture_of_points(np.stack([columns, -rows], axis=1), sd=REACH / cells)  # half the spacing: no gaps
 
 
+def ink_of(picture):
+    """How much each pixel differs from the ground, in [0, 1]: (height, width)."""
+    picture.draft("RGB", (SIDE, SIDE))  # a large JPEG need not be read in full
+    if picture.mode.startswith(("I", "F")):  # more than 8 bits of grey
+        deep = np.asarray(picture, dtype=float)
+        picture = Image.fromarray(np.uint8(255 * (deep - deep.min()) / max(np.ptp(deep), 1e-9)))
+    picture = ImageOps.exif_transpose(picture)  # upright, as a phone took it
+    picture.thumbnail((SIDE, SIDE))
+    picture = picture.convert("RGBA")
+    for colour in ("white", "black"):  # black only for a white picture on a transparent ground
+        paper = Image.alpha_composite(Image.new("RGBA", picture.size, colour), picture)
+        grey = np.asarray(paper.convert("L"), dtype=float)
+        if np.ptp(grey) > 0:
+            break
+    difference = np.abs(grey - ground(grey))
+    ink = difference / max(np.quantile(difference, 0.999), difference.max() / 4, 16)  # one dark speck sets no measure
+    return np.where(ink < 0.2, 0, ink).clip(max=1)
+
+
+def ground(grey):
+    """The picture without its ink: a quadratic surface through the pixels of its rim, since light falls off across
+    a sheet of paper. Those that fit badly, because ink reaches the rim there, are left out, round by round."""
+    height, width = grey.shape
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    rim = (np.abs(x) == 1) | (np.abs(y) == 1)
+    values, fits = grey[rim], np.full(6, 0.0)
+    fits[0] = np.median(values)
+    for _ in range(5):
+        miss = np.abs(values - terms[rim] @ fits)
+        near = miss <= max(2 * np.median(miss), 2)
+        fits = np.linalg.lstsq(terms[rim][near], values[near])[0]
+    return terms @ fits
+
+
 def mixture_of_text(text, k=500):
     """About k Gaussians over a bold text; DejaVu's symbols (❀ ♞ ❄ ☎ ♫ ✈ …) make good targets too."""
-    if not text.strip():
-        raise ValueError("The text is empty; write a letter, a word or a symbol.")
+    if not text.strip() or len(text) > 40:
+        raise ValueError(f"The text is {'too long' if text.strip() else 'empty'}; write a letter, a word or a symbol.")
     path = findfont("DejaVu Sans:bold")
     missing = [letter for letter in text if ord(letter) not in get_font(path).get_charmap()]
     if missing:
@@ -72,16 +104,30 @@ def mixture_of_text(text, k=500):
 
 
 def mixture_of_file(content):
-    """The bytes of a picture, or of a text with two numbers in every line, as a mixture."""
+    """The bytes of a picture, or of a list of points, two numbers in every line, as a mixture."""
     try:
         return mixture_of_picture(io.BytesIO(content))
     except UnidentifiedImageError:
         pass
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"The picture cannot be read ({error}). Try a smaller one, as PNG or JPEG.") from None
     try:
-        points = np.loadtxt(content.decode().replace(",", " ").splitlines(), ndmin=2)
+        points = numbers(content.decode("utf-8-sig"))
     except ValueError as error:
         raise ValueError("The file is neither a picture (PNG, JPEG) nor a list of points, two numbers in every line "
                          f"({str(error).rstrip('.')}).") from None
     return mixture_of_points(points)
+
+
+def numbers(text):
+    """The numbers of every line, (lines, columns), between commas, semicolons or blanks, under a heading or none."""
+    text = text.replace(",", ".") if ";" in text else text.replace(",", " ")  # 1,5; 2 as some spreadsheets write it
+    lines = text.replace(";", " ").replace('"', " ").strip().splitlines()
+    if lines and re.match(r"\s*[^\W\d]", lines[0]):
+        lines = lines[1:]
+    if not lines:
+        raise ValueError("it holds no numbers")
+    table = np.loadtxt(lines, ndmin=2)
+    if table.shape[1] != 2 or not np.isfinite(table).all():
+        raise ValueError(f"here are {table.shape[1]}, or some that are not finite")
+    return table

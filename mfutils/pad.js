@@ -8,7 +8,8 @@ function render({ model, el }) {
   pen.font = `${14 * sharp}px sans-serif`
   pen.textAlign = "center"
   canvas.style.cssText = `width: ${SIDE}px; border: 1px solid #ccc; cursor: crosshair; touch-action: none; background: white`
-  canvas.ariaLabel = "Draw here"
+  canvas.role = "img"
+  canvas.ariaLabel = "Draw here with mouse, pen or finger; or write a text, or choose a file, above"
   clear.textContent = "clear"
   clear.style.display = "block"
   el.append(canvas, clear)
@@ -35,6 +36,7 @@ function render({ model, el }) {
   function draw(event) {
     const box = canvas.getBoundingClientRect()
     const here = [(event.clientX - box.left) / box.width, 1 - (event.clientY - box.top) / box.height]
+      .map(k => Math.min(1, Math.max(0, k)))  // a stroke that leaves the square goes on along its edge
     const from = last || here, length = Math.hypot(here[0] - from[0], here[1] - from[1])
     if (last && length < GAP) return
     const n = Math.max(1, Math.round(length / GAP))  // a fast stroke has no holes

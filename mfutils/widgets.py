@@ -144,14 +144,14 @@ class OwnData(ipywidgets.VBox):
             image.value, state.value = img(fig, f"Samples of your distribution, {title}."), ""
 
         write = ipywidgets.Text(text, description="write", continuous_update=False)
-        choose = ipywidgets.FileUpload(accept="image/*,.csv,.txt", description="or a file",
-                                       tooltip="a picture, or a list of points: two numbers in every line")
+        choose = ipywidgets.FileUpload(accept="image/*,.csv,.txt", description="or a file")
+        hint = ipywidgets.HTML("a picture, or two numbers in every line; below 1 MB")  # more is lost in Colab
         pad = drawing_pad()
         write.observe(lambda change: take(own.mixture_of_text, change.new), "value")
         choose.observe(lambda change: take(own.mixture_of_file, uploaded(change.new)), "value")
         pad.observe(lambda change: change.new[1:] and take(own.mixture_of_points, change.new), "points")
         take(own.mixture_of_text, text)
-        super().__init__([ipywidgets.HBox([write, choose]), ipywidgets.HBox([pad, image]), state])
+        super().__init__([ipywidgets.HBox([write, choose, hint]), ipywidgets.HBox([pad, image]), state])
 
 
 def drawing_pad():

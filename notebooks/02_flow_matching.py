@@ -280,8 +280,9 @@ plots.show(fig, "Points in the shape of a flower, a chess knight, a telephone, a
 # `mixture_of_points` too).*
 #
 # Now yours: write something (your name, or one of ♞ ❄ ♫ ✈), choose a file, or draw with the mouse. A file is a picture, even a photo of a drawing
-# on paper, or a list of points, two numbers in every line. What came last counts; then run the cells below, but not this one again, which starts
-# afresh. (It needs a running kernel.) **Before you do:** what will one step make of it?
+# on paper, or a list of points, two numbers in every line. What the picture beside it shows counts; then run the cells below, but not this one again,
+# which starts afresh. (It needs a running kernel. A file too large for the button: put it beside this notebook, and write
+# `from mfutils import mixture_of_picture` and `mine = mixture_of_picture("photo.jpg")` below.) **Before you do:** what will one step make of it?
 
 # %%
 own = widgets.OwnData("❀")
@@ -352,7 +353,7 @@ torch.manual_seed(6)
 x, eps, t = board.sample(100_000), gaussian(100_000), torch.full((100_000, 1), 0.5)
 z, v = interpolate(x, eps, t)
 irreducible_at_half = mean_square(board.velocity(z, t) - v)
-print(f"{irreducible_at_half:.2f}: halfway the roads cross the most")
+print(f"{irreducible_at_half:.2f}, above the {irreducible:.2f} of all times together")
 check(irreducible_at_half, another_way, tolerance=0.08)
 
 # %% [markdown]

@@ -336,8 +336,8 @@ for method in ("mean_flow", "improved_mean_flow"):
     true = spiral.density(x)
     quotient, share = (learned / true).log(), folded.float().mean().item()
     bias, factor = quotient.median().exp().item(), quotient.abs().median().exp().item()
-    print(f"{method:19} learned ÷ true: median {bias:.2f}; typically off by a factor of {factor:.2f}"
-          f";   folded {share:.1%}")
+    print(f"{method:19} learned ÷ true: median {bias:.2f}; "
+          f"typically off by a factor of {factor:.2f};   folded {share:.1%}")
     found[method] = bias, factor, share
 fig = plots.densities(x, {"learned: change of variables": learned, "true": true}, highest=0.5)
 plots.show(fig, "The one-step samples of the spiral, coloured by density, learned and true: the "

@@ -179,7 +179,7 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
 
 def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_data_notebook, capsys):
     page = open_and_run_all(browser, lab, own_data_notebook)
-    pad, picture = page.locator('canvas[aria-label="Draw here"]'), page.locator(".jp-OutputArea img")
+    pad, picture = page.locator('canvas[aria-label^="Draw here"]'), page.locator(".jp-OutputArea img")
     pad.wait_for()
 
     def gaussians():

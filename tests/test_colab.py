@@ -5,9 +5,13 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -67,12 +71,23 @@ def test_it_runs_alone_in_an_empty_folder(stem, exported, run):
     assert not [output.text for output in outputs if output.get("name") == "stderr" and "%|" not in output.text]
 
 
+@pytest.fixture
+def copy(tmp_path):
+    """The files of this repository, without its history."""
+    files = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=True).stdout
+    for file in files.splitlines():
+        target = tmp_path / "copy" / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, target)
+    return tmp_path / "copy"
+
+
 @needs_colab
-def test_the_bootstrap_fetches_the_tagged_module(tmp_path, run):
-    origin = tmp_path / "origin"
-    subprocess.run(["git", "clone", "--quiet", ROOT, origin], check=True)
-    subprocess.run(["git", "-C", origin, "tag", "v1.2"], check=True)
-    cells = make_colab.opening("01_derivation", f"file://{origin}", "v1.2")
+def test_the_bootstrap_fetches_the_tagged_module(copy, run):
+    me = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    for command in (["init", "--quiet"], ["add", "."], [*me, "commit", "--quiet", "-m", "all"], ["tag", "v1.2"]):
+        subprocess.run(["git", *command], cwd=copy, check=True)
+    cells = make_colab.opening("01_derivation", f"file://{copy}", "v1.2")
     loads = "import mfutils\nmfutils.load_pretrained('spiral', 'mean_flow')\nmfutils.__file__"
     cells.append(nbformat.v4.new_code_cell(loads))
     try:
@@ -82,9 +97,30 @@ def test_the_bootstrap_fetches_the_tagged_module(tmp_path, run):
     assert "site-packages/mfutils/__init__.py" in notebook.cells[-1].outputs[-1].data["text/plain"]
 
 
+def test_once_there_is_an_address_every_promise_about_files_holds_with_it(copy):
+    project = copy / "pyproject.toml"
+    project.write_text(re.sub('repository = ".*?"', f'repository = "{HERE[0]}"', project.read_text()))
+    tag = "v" + make_colab.PROJECT["project"]["version"]
+    for path in (copy / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.execution_count += 1
+        badge, fetch = make_colab.opening(path.stem, HERE[0], tag)
+        fetch.execution_count = 1
+        notebook.cells[:0] = [badge, fetch]
+        nbformat.write(notebook, path)
+    subprocess.run([sys.executable, "tools/make_colab.py"], cwd=copy, check=True, capture_output=True)
+    tests = ["tests/test_notebooks.py", "tests/test_repository.py", "tests/test_colab.py"]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests, "-k", "not needs_colab and not once_there_is"],
+                          cwd=copy, capture_output=True, text=True, env={**os.environ, "REQUIRE_COLAB": ""})
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
 @pytest.mark.parametrize("stem", STEMS)
 def test_the_export_holds_the_page_and_the_module_as_they_are(stem, exported):
-    page = nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
+    page = jupytext.read(ROOT / "notebooks" / f"{stem}.py")
     copy = nbformat.read(exported / f"{stem}.ipynb", as_version=4)
     nbformat.validate(copy)
     lesson = [cell.source for cell in page.cells if cell.cell_type == "code"]

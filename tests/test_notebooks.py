@@ -85,14 +85,14 @@ def test_cells_are_short_and_fit_the_window(notebook):
 
 
 def test_it_opens_with_what_the_reader_will_do_learn_need_and_how_long(notebook):
-    opening = "".join(cell.source for cell in notebook.cells[:6])
+    opening = "".join(cell.source for cell in notebook.cells[:8])
     for word in ("# ", "The question", "The ending", "You will do", "You will learn", "You need", "to run"):
         assert word in opening
 
 
 def test_its_first_picture_waits_for_no_training(notebook):
     first = next(i for i, cell in enumerate(code_cells(notebook)) if "plots.show(" in cell.source)
-    assert first < 3
+    assert first < 4
     assert not any(re.search(r"\b(re)?train\(", cell.source) for cell in code_cells(notebook)[: first + 1])
 
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 
 from mfutils import mixture_of_picture, mixture_of_points, mixture_of_text
-from mfutils.own import mixture_of_file
+from mfutils.own import ink_of, mixture_of_file
 
-SPECK = Image.new("L", (100, 100), "white")
-SPECK.putpixel((50, 50), 0)
+SPECK = Image.new("L", (1000, 1000), "white")
+SPECK.putpixel((500, 500), 0)
 BLOTCHES = Image.effect_noise((99, 99), 50)
 file = io.BytesIO()
 BLOTCHES.save(file, "PNG")
@@ -67,14 +67,35 @@ def test_light_on_dark_counts_like_dark_on_light(corner):
     assert torch.equal(mixture_of_picture(ImageOps.invert(corner)).means, mixture_of_picture(corner).means)
 
 
-def test_a_photo_of_a_drawing_keeps_the_drawing_alone(corner):
-    light = 0.9 - 0.15 * np.linspace(0, 1, 400)[None, :] + 0.01 * np.random.default_rng(0).standard_normal((200, 400))
-    photo = Image.fromarray(np.uint8(255 * light.clip(0, 1) * (0.15 + 0.85 * np.asarray(corner) / 255)))
-    means = mixture_of_picture(photo, k=400).means
-    x, y = (means - mixture_of_picture(corner, k=400).means.amin(dim=0)).T
-    in_square, in_dot = (x < 1.1) & (y > 0.9), (x > 3.8) & (y < 0.2)
-    assert in_square.double().mean() > 0.98
-    assert (in_square | in_dot).all()
+@pytest.mark.parametrize("light", [lambda x, y: 1 - 0.2 * x, lambda x, y: 1 - 0.25 * (x**2 + y**2) / 2],
+                         ids=["from one side", "darker corners"])
+def test_a_photo_of_a_pencil_drawing_keeps_the_drawing_alone(light):
+    drawing = Image.new("L", (400, 300), 205)
+    ImageDraw.Draw(drawing).ellipse([120, 80, 280, 220], outline=165, width=6)
+    y, x = np.meshgrid(np.linspace(-1, 1, 300), np.linspace(-1, 1, 400), indexing="ij")
+    grain = 2 * np.random.default_rng(0).standard_normal((300, 400))
+    photo = Image.fromarray(np.uint8((np.asarray(drawing) * light(x, y) + grain).clip(0, 255)))
+    ImageDraw.Draw(photo).rectangle([199, 149, 201, 151], fill=0)  # a speck
+    means = mixture_of_picture(photo).means
+    radius = (means / torch.tensor([2.0, 2 * 140 / 160])).norm(dim=1)  # 1 on the outer rim of the ellipse
+    assert len(means) > 400
+    assert ((radius > 0.85) & (radius < 1.1)).double().mean() > 0.98
+
+
+def test_a_large_picture_is_shrunk_first(corner):
+    large = corner.resize((8000, 4000))
+    assert len(mixture_of_picture(large, k=400).means) == pytest.approx(400, rel=0.1)
+    assert ink_of(large).shape == (500, 1000)
+    assert large.size == (8000, 4000)  # the caller's is left as it was
+
+
+def test_deep_grey_and_white_on_transparent(corner):
+    expected = mixture_of_picture(corner).means
+    deep = Image.fromarray(np.asarray(corner).astype(np.uint16) * 200 + 9000)
+    assert torch.equal(mixture_of_picture(deep).means, expected)
+    logo = Image.new("RGBA", corner.size, "white")
+    logo.putalpha(ImageOps.invert(corner))
+    assert torch.equal(mixture_of_picture(logo).means, expected)
 
 
 def test_transparent_is_white():
@@ -91,11 +112,20 @@ def test_a_text_reads_from_left_to_right():
     assert abs(left[:, 1].min() - right[:, 1].min()) < 0.15  # both stand on the line
 
 
-def test_files_hold_pictures_or_points(corner):
+def test_a_file_holds_a_picture(corner):
     file = io.BytesIO()
     corner.save(file, "PNG")
     assert torch.equal(mixture_of_file(file.getvalue()).means, mixture_of_picture(corner).means)
-    assert torch.equal(mixture_of_file(b"1, 2\n3 4\n5,7").means, mixture_of_points([[1, 2], [3, 4], [5, 7]]).means)
+
+
+@pytest.mark.parametrize("text", [
+    "1, 2\n3 4\n5,7",
+    "x,y\n1,2\n3,4\n5,7\n",
+    "\ufeff1;2\r\n3,0;4\r\n5;7",  # as a spreadsheet saves it where decimals have commas
+    '"1"\t"2"\n3\t4\n5\t7',
+])
+def test_lists_of_points_come_in_many_ways(text):
+    assert torch.equal(mixture_of_file(text.encode()).means, mixture_of_points([[1, 2], [3, 4], [5, 7]]).means)
 
 
 @pytest.mark.parametrize(("make", "says"), [
@@ -105,8 +135,11 @@ def test_files_hold_pictures_or_points(corner):
     (lambda: mixture_of_picture(SPECK), "nearly.*dark parts"),
     (lambda: mixture_of_text("  "), "empty; write"),
     (lambda: mixture_of_text("恐"), "font has no '恐'.*picture"),
-    (lambda: mixture_of_file(b"1, 2, 3"), r"shape \(n, 2\)"),
-    (lambda: mixture_of_file(b"x, y"), "two numbers in every line"),
+    (lambda: mixture_of_text("word " * 200), "too long; write"),
+    (lambda: mixture_of_file(b"1, 2, 3"), "two numbers in every line .here are 3"),
+    (lambda: mixture_of_file(b"1, 2\n3, nan"), "not finite"),
+    (lambda: mixture_of_file(b"x, y"), "two numbers in every line .it holds no numbers"),
+    (lambda: mixture_of_file(b""), "it holds no numbers"),
     (lambda: mixture_of_file(TRUNCATED), "picture cannot be read"),
     (lambda: mixture_of_file(b"\xff\xfe\x00"), "neither a picture .* nor a list of points"),
 ])

@@ -89,7 +89,7 @@ def test_figures_are_not_registered_with_pyplot():
 
 def own_data():
     panel = widgets.OwnData("I")
-    (write, choose), (pad, image), state = panel.children[0].children, panel.children[1].children, panel.children[2]
+    (write, choose, _), (pad, image), state = panel.children[0].children, panel.children[1].children, panel.children[2]
     return panel, write, choose, pad, image, state
 
 

@@ -19,6 +19,7 @@ for (const panel of document.querySelectorAll("figure.panel")) {
   const knobs = [...panel.querySelectorAll("input, select")]
   const frames = JSON.parse(panel.querySelector("script").textContent)
   const ordered = knobs[0].name == "r"  // r ≤ t: a knob that would pass the other pushes it along
+  play.ariaLabel = "play " + (ordered ? "r" : "steps")
 
   function show(moved) {
     if (ordered && +knobs[0].value > +knobs[1].value) knobs[moved == knobs[0] ? 1 : 0].value = moved.value
@@ -26,7 +27,7 @@ for (const panel of document.querySelectorAll("figure.panel")) {
     image.alt = alt
     image.src = "data:image/png;base64," + data
     for (const knob of knobs) if (knob.type == "range")
-      knob.nextElementSibling.textContent = knob.dataset.labels.split(" ")[knob.value]
+      knob.nextElementSibling.textContent = knob.ariaValueText = knob.dataset.labels.split(" ")[knob.value]
   }
 
   function advance() {
@@ -38,6 +39,7 @@ for (const panel of document.querySelectorAll("figure.panel")) {
   let playing = null
   play.onclick = () => {
     play.textContent = playing ? "play" : "stop"
+    play.ariaPressed = !playing
     playing = playing ? clearInterval(playing) : setInterval(advance, 700)
   }
   for (const knob of knobs) knob.oninput = () => show(knob)
@@ -49,9 +51,8 @@ for (const panel of document.querySelectorAll("figure.panel")) {
 def figure_under(controls, fig, update):
     """In the place of `widgets.figure_under`: the same controls and pictures, as HTML that needs nothing else."""
     knobs = list(itertools.chain.from_iterable(map(knobs_of, controls)))
-    frames = {}
+    frames, ordered = {}, knobs[0][0] == "r"
     for key in itertools.product(*(range(len(labels)) for _, labels, _ in knobs)):
-        ordered = knobs[0][0] == "r"
         if ordered and key[0] > key[1]:
             continue
         values = [tuple(i / LEVELS for i in key)] if ordered else [c.options[i] for c, i in zip(controls, key)]

@@ -92,7 +92,8 @@ def main(target):
     for source in sorted(FOLDER.glob("[0-9]*.py")):
         page = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
         page.metadata.pop("jupytext")
-        del page.cells[:len(opening(source.stem))]
+        fetching = [cell.source for cell in opening(source.stem)]
+        page.cells = [cell for cell in page.cells if cell.source not in fetching]  # what it would fetch is embedded
         for folder, notebook in ((target, page), (target / "learners", handout(source, solutions=False))):
             path = folder / f"{source.stem}.ipynb"
             nbformat.write(standalone(notebook), path)

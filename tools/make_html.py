@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+import jupytext
 import latex2mathml.converter
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -16,7 +17,7 @@ from nbformat.v4 import new_code_cell
 from pygments.formatters import HtmlFormatter
 
 from kernel_free import SCRIPT
-from make_notebooks import FOLDER, from_source, run
+from make_notebooks import FOLDER, run
 
 TOOLS = Path(__file__).parent
 FOLD = """
@@ -53,7 +54,7 @@ def markdown2html(source):
 
 def page(source):
     """One percent script, executed, as an HTML page."""
-    notebook = from_source(source)
+    notebook = jupytext.read(source)
     notebook.cells.insert(0, new_code_cell(f"import sys\nsys.path.insert(0, {str(TOOLS)!r})\n"
                                            "import kernel_free\nkernel_free.install()"))
     run(notebook)
