@@ -348,7 +348,8 @@ check(irreducible_at_half, another_way, tolerance=0.08,
                 "That is the value over all t. Fill t with 0.5 instead of drawing it.": irreducible,
                 "That is the size of the target. Subtract the exact velocity.": mean_square(v)})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 torch.manual_seed(6)
 x, eps, t = board.sample(100_000), gaussian(100_000), torch.full((100_000, 1), 0.5)
 z, v = interpolate(x, eps, t)
@@ -382,7 +383,8 @@ with torch.no_grad():
                     "The time is wrong: ask at (r + t) / 2.": v_net(z_t - 0.35 * first, high),
                     "That goes away from data: subtract.": v_net(z_t + 0.35 * first, half)})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 def midpoint(z, r, t):
     half = (r + t) / 2
     return v_net(z - (t - half) * v_net(z, t), half)
@@ -414,7 +416,8 @@ check(uniform(1000, seven.manual_seed(7)), 4 * draws - 2,
                 "That is the square [0, 1]².": draws, "That is the square [−1, 1]².": 2 * draws - 1,
                 "That is the square [0, 4]². Shift it.": 4 * draws})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 def uniform(n, generator=None):
     return 4 * torch.rand(n, 2, generator=generator) - 2
 
@@ -450,7 +453,8 @@ check(to_points(z, t), exact_v, tolerance=1e-3,
                 "That is E[ε | z]. The velocity is noise minus data.": z + 0.4 * exact_v,
                 "The sign is turned round: the velocity is noise minus data.": -exact_v})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 def to_points(z, t):
     noise = (z[:, None] - (1 - t[..., None]) * points) / t[..., None]  # (n, 8, 2)
     probability = torch.softmax(-noise.square().sum(dim=2) / 2, dim=1)[..., None]

@@ -626,7 +626,8 @@ check(loss_at_equal_times, expected,
       mistakes={"That has r_test in it. Both times are t_test.":
                 mean_flow_loss(u_net, x_test, eps_test, r_test, t_test)})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 loss_at_equal_times = mean_flow_loss(u_net, x_test, eps_test, t_test, t_test)
 check(loss_at_equal_times, expected)
 
@@ -647,7 +648,8 @@ for k, value in enumerate((trained_value, fresh_value)):
           mistakes={"That is the plain loss. Pass p=1.0.": plain[k],
                     "That is the other network's.": expected[1 - k]})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 trained_value, fresh_value = (mean_flow_loss(net, *batch, p=1.0) for net in (u_net, fresh_net))
 print(f"{trained_value:.3f} and {fresh_value:.3f}: nearly 1, and nearly the same")
 check(trained_value, expected[0])
@@ -675,7 +677,8 @@ check(improved, improved_mean_flow_loss(u_net, x, eps, r, t, u_net, p=0),
                 "That is the plain loss.": mean_flow_loss(u_net, x, eps, r, t),
                 "That has the robust weight. Pass p=0.": weighted})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 own = u_net(z, t, t).detach()
 value, rate = torch.func.jvp(u_net, (z, r, t), (own, torch.zeros_like(r), torch.ones_like(t)))
 u_tgt = torch.where(r < t, own, v) - (t - r) * rate
@@ -710,7 +713,8 @@ check(answer, expected, tolerance=1e-2, hint="mean_flow_loss by hand, with the t
                 value_and_slope(mean_flow_loss(u_net, x, eps, r, t)),
                 "The value is right, the gradient is not: detach the target.": no_detach})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 def broken_loss(u_net, x, eps, r, t):
     z, v = interpolate(x, eps, t)
     u, dudt = torch.func.jvp(u_net, (z, r, t), (v, torch.ones_like(r), torch.zeros_like(t)))
@@ -745,7 +749,8 @@ check(answer, expected, hint="Return what sample_r_t returns: r and t.",
                 "Pass the generator on to sample_r_t.": torch.cat(forgotten),
                 "Those are all t. Return the pair r, t.": expected[100:]})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 def plain_times(n, generator):
     return sample_r_t(n, p_equal=0.625, p_zero=0.125, generator=generator)
 

@@ -467,7 +467,8 @@ check(furthest, max(multiples.values()), tolerance=0.01,
                 "That is for one step.":
                 max(means[name, "mean_flow", 1] / floor[name][0] for name in DISTRIBUTIONS)})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 worst = max(multiples, key=multiples.get)
 furthest = multiples[worst]
 print(worst, round(furthest, 1))
@@ -488,7 +489,8 @@ check(batches, 0.5 * 10_000 / (31 / 3), tolerance=1,
                 "The mean flow needs one evaluation, so 31 are saved.": 0.5 * 10_000 / (32 / 3),
                 "An evaluation costs a third of a training step.": 0.5 * 10_000 / 31})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 batches = (1.5 - 1) * 10_000 / ((32 - 1) / 3)
 print(f"{batches:.0f} batches: fewer than it was trained on")
 check(batches, 0.5 * 10_000 / (31 / 3), tolerance=1)
@@ -512,7 +514,8 @@ check(ratio, expected, tolerance=0.05,
                 "The sign is turned round: flow matching minus improved mean flow.": -expected,
                 "The root is missing.": difference / (variances / 5)})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 uncertainty = (spreads[fm] ** 2 / 5 + spreads[imf] ** 2 / 5) ** 0.5
 ratio = (means[fm] - means[imf]) / uncertainty
 print(f"{ratio:.0f} times: no accident")
@@ -543,7 +546,8 @@ check(inconsistency(spiral_net, few), apart.square().sum(dim=1).mean().sqrt(),
                 "That is the mean distance, not the root of the mean square.":
                 apart.norm(dim=1).mean()})
 
-# %% tags=["solution"]
+# %% tags=["solution"] jupyter={"source_hidden": true}
+# Solution
 def inconsistency(u, z):
     apart = sample(u, z, 2) - sample(u, z, 1)
     return apart.square().sum(dim=1).mean().sqrt()

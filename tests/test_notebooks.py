@@ -36,7 +36,7 @@ def test_there_are_four_and_no_orphans():
 
 def test_source_and_notebook_agree(source, notebook):
     def content(nb):
-        return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in nb.cells]
+        return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in nb.cells]
 
     assert content(make_notebooks.from_source(source)) == content(notebook)
 
@@ -116,6 +116,7 @@ def test_it_has_exercises_with_solutions(notebook):
     assert len(headings) >= 4
     assert len(solutions) == len(headings)
     assert all(cell.metadata.jupyter.source_hidden for cell in solutions)
+    assert all(cell.source.startswith("# Solution\n") for cell in solutions)  # which is what a folded cell shows
 
 
 def test_every_exercise_knows_the_usual_mistakes(notebook):

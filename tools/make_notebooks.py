@@ -45,8 +45,6 @@ def main(source):
     notebook = from_source(source)
     for number, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{number:03}"  # not random: re-making an unchanged notebook changes no line
-        if "solution" in cell.metadata.get("tags", []):
-            cell.metadata["jupyter"] = {"source_hidden": True}  # folded in JupyterLab
     run(notebook)
     nbformat.write(notebook, source.with_suffix(".ipynb"))
 
