@@ -128,6 +128,8 @@ def numbers(text):
     if not lines:
         raise ValueError("it holds no numbers")
     table = np.loadtxt(lines, ndmin=2)
-    if table.shape[1] != 2 or not np.isfinite(table).all():
-        raise ValueError(f"here are {table.shape[1]}, or some that are not finite")
+    if table.shape[1] != 2:
+        raise ValueError(f"here are {table.shape[1]}")
+    if not np.isfinite(table).all():
+        raise ValueError("some are not finite")
     return table
