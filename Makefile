@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handout colab html weights bench usage picture lint clean
+.PHONY: help setup lab test notebooks handout colab html weights bench usage badges picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,14 +36,17 @@ html: setup  ## write every notebook as a page that needs no kernel and no netwo
 	.venv-colab/bin/python -m pip install --quiet --requirement tests/colab.txt
 	touch $@
 
-weights: setup  ## train the networks that come with the course (three quarters of an hour)
+weights: setup  ## train the networks that come with the course (an hour and a half; goes on where it was interrupted)
 	$(BIN)/python tools/make_weights.py
 
-bench: setup  ## measure what a training step costs, and what quality costs (four minutes)
+bench: setup  ## measure what a training step costs, and what quality costs (five minutes)
 	$(BIN)/python tools/bench.py
 
 usage: setup  ## measure what one learner uses, for the teacher's page (seven minutes)
-	$(BIN)/python tools/measure.py
+	$(BIN)/python tools/usage.py
+
+badges: setup  ## put "Open in Colab" into the README, once pyproject.toml has an address
+	$(BIN)/python tools/make_badges.py
 
 picture: setup  ## draw the README's picture
 	$(BIN)/python tools/make_picture.py

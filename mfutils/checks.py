@@ -1,8 +1,6 @@
-"""Bad input is refused here, once, with what was given, what is allowed and how to mend it.
+"""Bad input is refused here, once, with what was given, what is allowed and how to mend it."""
 
-Values are looked at only in eager mode: inside `torch.compile` a look at a value would break the graph,
-so there only the shapes are checked.
-"""
+import numbers
 
 import torch
 
@@ -14,45 +12,53 @@ class Choices(dict):
         raise ValueError(f"unknown name {name!r}; choose one of {', '.join(map(repr, self))}.")
 
 
-def check_points(name, z, n=None):
-    """`z` must be a floating (n, 2) tensor of finite numbers, else ValueError."""
+def check_points(name, z, n=None, d=None):
+    """`z` must be a floating (n, d) tensor of finite numbers, else ValueError. Without n or d, any will do."""
+    width = "d" if d is None else d
     if not torch.is_tensor(z) or not z.is_floating_point():
-        raise ValueError(f"{name} must be a float tensor of shape (n, 2); got {_describe(z)}. "
+        raise ValueError(f"{name} must be a float tensor of shape (n, {width}); got {describe(z)}. "
                          "Try torch.as_tensor(..., dtype=torch.float32).")
-    if z.ndim != 2 or z.shape[1] != 2 or len(z) == 0:
-        raise ValueError(f"{name} must have shape (n, 2) with n ≥ 1, one point per row; got {tuple(z.shape)}.")
-    if n is not None and len(z) != n:
+    if z.ndim != 2 or 0 in z.shape or d not in (None, z.shape[1]):
+        raise ValueError(f"{name} must have shape (n, {width}) with n ≥ 1, one point per row; got {tuple(z.shape)}.")
+    if n not in (None, len(z)):
         raise ValueError(f"{name} must have as many rows as the points it goes with, {n}; got {len(z)}.")
-    if not torch.compiler.is_compiling() and not torch.isfinite(z).all():
+    if not torch.isfinite(z).all():
         bad = int((~torch.isfinite(z)).any(dim=1).sum())
         raise ValueError(f"{name} must be finite; {bad} of its {len(z)} rows hold NaN or infinity. "
                          "Look for a diverged network, a learning rate too high, or a division by t = 0.")
 
 
-def check_times(n, after_zero=False, **times):
-    """Every time must be a float (n, 1) tensor in [0, 1] (or (0, 1]), and r ≤ t, else ValueError."""
+def columns(z, after_zero=False, **times):
+    """Each time, a number or a float (n, 1) tensor, as a column (n, 1) beside the points z (n, d).
+
+    Raises ValueError for another shape, for a time outside [0, 1] (or (0, 1]), and for r > t.
+    """
     for name, s in times.items():
-        if not torch.is_tensor(s) or not s.is_floating_point() or s.shape != (n, 1):
-            raise ValueError(f"{name} must be a float tensor of shape (n, 1) = ({n}, 1), one time per point; "
-                             f"got {_describe(s)}. For one time for all, use torch.full((n, 1), 0.5).")
-        if not torch.compiler.is_compiling() and not (((s > 0) if after_zero else (s >= 0)) & (s <= 1)).all():
+        if isinstance(s, numbers.Real):
+            s = times[name] = torch.full_like(z[:, :1], s)
+        if not torch.is_tensor(s) or not s.is_floating_point() or s.shape != (len(z), 1):
+            raise ValueError(f"{name} must be a number, or a float tensor of shape (n, 1) = ({len(z)}, 1), one time "
+                             f"per point; got {describe(s)}.")
+        if not (((s > 0) if after_zero else (s >= 0)) & (s <= 1)).all():
             raise ValueError(f"{name} must lie in {'(0' if after_zero else '[0'}, 1], where 0 is data and 1 is noise; "
                              f"got values from {s.min().item():g} to {s.max().item():g}.")
-    if {"r", "t"} <= times.keys() and not torch.compiler.is_compiling():
+    if {"r", "t"} <= times.keys() and (times["r"] > times["t"]).any():
         r, t = times["r"], times["t"]
-        if (r > t).any():
-            row = int((r > t).flatten().nonzero()[0])
-            raise ValueError(f"r must not exceed t; row {row} has r = {r[row].item():g} > t = {t[row].item():g}. "
-                             "The order of arguments is (z, r, t): r is the end nearer to data.")
+        row = int((r > t).flatten().nonzero()[0])
+        raise ValueError(f"r must not exceed t; row {row} has r = {r[row].item():g} > t = {t[row].item():g}. "
+                         "The order of arguments is (z, r, t): r is the end nearer to data.")
+    return tuple(times.values())
 
 
 def check_count(name, n):
     """`n` must be a whole number ≥ 1, else ValueError."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
         raise ValueError(f"{name} must be a whole number ≥ 1; got {n!r}.")
 
 
-def _describe(value):
+def describe(value):
+    """What was given, in a few words."""
     if torch.is_tensor(value):
         return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
-    return f"{type(value).__name__} {value!r}"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + ' …'}"

@@ -9,49 +9,65 @@ import math
 
 import torch
 
-from .checks import Choices, check_count, check_points, check_times
+from .checks import Choices, check_count, check_points, columns
 
 
 class GaussianMixture:
-    """A mixture of round Gaussians: one blob, eight of them, or a hundred along a curve.
+    """A mixture of round Gaussians, equally likely: one blob, eight of them, a hundred along a curve; in any dimension.
 
-    means: (k, 2).  sd: one number, or (k,).  Every component has the same weight.
+    means: (k, d).  sd: one number, or one for each mean, (k,).
     """
 
     def __init__(self, means, sd):
         self.means = torch.as_tensor(means, dtype=torch.float64)
         check_points("means", self.means)
-        self.sd = torch.as_tensor(sd, dtype=torch.float64).expand(len(self.means))
+        self.sd = torch.as_tensor(sd, dtype=torch.float64)
+        if self.sd.shape not in {(), (1,), (len(self.means),)}:
+            raise ValueError(f"sd must be one number, or one for each of the {len(self.means)} means; "
+                             f"got {tuple(self.sd.shape)}.")
         if not (self.sd > 0).all():
             raise ValueError(f"sd must be positive; got {sd}. Give every point a little width, say 0.05.")
+        self.sd = self.sd.expand(len(self.means))
+
+    def __repr__(self):
+        k, d = self.means.shape
+        sums = self.means.square().sum().item(), self.sd.sum().item()  # tells a crescent from a spiral
+        return f"GaussianMixture of {k} means in {d} dimensions, Σ|mean|² = {sums[0]:.6g}, Σ sd = {sums[1]:.6g}"
 
     def sample(self, n, generator=None):
-        """n independent points, (n, 2) float32."""
+        """n independent points, (n, d) float32."""
         check_count("n", n)
         k = torch.randint(len(self.means), (n,), generator=generator)
-        return self.means[k].float() + self.sd[k, None].float() * torch.randn(n, 2, generator=generator)
+        noise = torch.randn(n, self.means.shape[1], generator=generator)
+        return self.means[k].float() + self.sd[k, None].float() * noise
 
     def velocity(self, z, t):
-        """Exact marginal velocity v(z, t): z (n, 2), t (n, 1) in (0, 1] → (n, 2), in z's dtype.
+        """Exact marginal velocity v(z, t): z (n, d), t in (0, 1], a number or (n, 1) → (n, d), in z's dtype.
 
         Each component alone would give an affine velocity; the mixture weighs them by the
         probability that z came from it (the posterior, by softmax of log densities).
         """
-        check_points("z", z)
-        check_times(len(z), after_zero=True, t=t)
+        check_points("z", z, d=self.means.shape[1])
+        t, = columns(z, after_zero=True, t=t)
         means, sd, z64, s = self.means.to(z.device), self.sd.to(z.device), z.double(), t.double()
         variance = ((1 - s) * sd) ** 2 + s**2  # (n, k), of z_t within each component
-        offset = z64[:, None] - (1 - s)[..., None] * means  # (n, k, 2)
-        posterior = torch.softmax(-offset.square().sum(-1) / (2 * variance) - variance.log(), dim=1)
+        offset = z64[:, None] - (1 - s)[..., None] * means  # (n, k, d)
+        log_density = -offset.square().sum(-1) / (2 * variance) - variance.log() * means.shape[1] / 2
+        posterior = torch.softmax(log_density, dim=1)
         slope = (s - (1 - s) * sd**2) / variance
         v = slope[..., None] * offset - means  # E[ε − x | z_t = z, component]
         return (posterior[..., None] * v).sum(dim=1).to(z.dtype)
 
-    def density(self, x):
-        """Probability density at x (n, 2) → (n,)."""
-        check_points("x", x)
+    def log_density(self, x):
+        """Logarithm of the probability density at x (n, d) → (n,)."""
+        check_points("x", x, d=self.means.shape[1])
         square = (x.double()[:, None] - self.means).square().sum(-1)  # (n, k)
-        return (torch.exp(-square / (2 * self.sd**2)) / (2 * math.pi * self.sd**2)).mean(dim=1).to(x.dtype)
+        log_normal = -square / (2 * self.sd**2) - self.means.shape[1] * (math.sqrt(2 * math.pi) * self.sd).log()
+        return (torch.logsumexp(log_normal, dim=1) - math.log(len(self.means))).to(x.dtype)
+
+    def density(self, x):
+        """Probability density at x (n, d) → (n,)."""
+        return self.log_density(x).exp()
 
 
 class Checkerboard:
@@ -59,6 +75,9 @@ class Checkerboard:
 
     edges = torch.arange(-2.0, 3.0, dtype=torch.float64)  # of the 4 intervals on each axis
     dark = torch.tensor([[(i + j) % 2 == 0 for j in range(4)] for i in range(4)])
+
+    def __repr__(self):
+        return "Checkerboard"
 
     def sample(self, n, generator=None):
         """n independent points, (n, 2) float32."""
@@ -68,15 +87,15 @@ class Checkerboard:
         return corners[square] + torch.rand(n, 2, generator=generator)
 
     def velocity(self, z, t):
-        """Exact marginal velocity v(z, t): z (n, 2), t (n, 1) in (0, 1] → (n, 2), in z's dtype.
+        """Exact marginal velocity v(z, t): z (n, 2), t in (0, 1], a number or (n, 1) → (n, 2), in z's dtype.
 
         If x lies in [a, b] on one axis, then ε = (z − (1 − t) x) / t is a standard normal cut to
         [(z − (1 − t) b) / t, (z − (1 − t) a) / t]. Given the square the two axes are independent, so
         E[ε | z] is a sum over 8 squares of what two tables of 4 intervals hold. Then, as
         x = (z − t ε) / (1 − t), the velocity is v = E[ε − x | z] = (E[ε | z] − z) / (1 − t).
         """
-        check_points("z", z)
-        check_times(len(z), after_zero=True, t=t)
+        check_points("z", z, d=2)
+        t, = columns(z, after_zero=True, t=t)
         edges, dark = self.edges.to(z.device), self.dark.to(z.device)
         z64 = z.double()
         s = torch.where(t > 1 - 1e-7, t.double() - 1e-7, t.double())  # at t = 1 the last line would be 0 / 0
@@ -88,9 +107,13 @@ class Checkerboard:
                                 (posterior.sum(dim=1) * eps[:, 1]).sum(dim=1)], dim=1)
         return ((mean_eps - z64) / (1 - s)).to(z.dtype)
 
+    def log_density(self, x):
+        """Logarithm of the probability density at x (n, 2) → (n,): −∞ where there is no data."""
+        return self.density(x).log()
+
     def density(self, x):
         """Probability density at x (n, 2) → (n,): 1/8 on the dark squares, 0 elsewhere."""
-        check_points("x", x)
+        check_points("x", x, d=2)
         cell = torch.floor(x + 2).long()
         inside = ((cell >= 0) & (cell <= 3)).all(dim=1)
         cell = cell.clamp(0, 3)

@@ -2,7 +2,7 @@
 
 import torch
 
-from .checks import check_count, check_points, check_times
+from .checks import check_count, check_points, columns
 
 T_MIN = 1e-3  # where RK4 stops: nearer to data the board's velocity jumps at every edge
 
@@ -14,9 +14,9 @@ def flow_map(dist, z, r, t, n_steps=25):
     from T_MIN to 0, is one straight step. From t = 1 to r = 0, 25 steps are off by about 2e-5 on the
     checkerboard and 3e-4 on the spiral, the worst of ours (rms, against 100 steps).
 
-    dist: anything with velocity(z, t).  z: (n, 2).  r, t: (n, 1).  Returns z_r (n, 2) in z's dtype.
+    dist: anything with velocity(z, t).  z: (n, d).  r, t: numbers or (n, 1).  Returns z_r (n, d) in z's dtype.
     """
-    _check(dist, z, r, t, n_steps)
+    r, t = _check(dist, z, r, t, n_steps)
     dtype, z, r, t = z.dtype, z.double(), r.double(), t.double()
 
     def slope(z, root):  # dz/d√s
@@ -40,7 +40,7 @@ def mean_velocity(dist, z, r, t, n_steps=25):
     This is (1 / (t − r)) ∫ v(z_s, s) ds from r to t (Geng et al. 2025, eq. 3), along the path that is at z
     at time t. Arguments as in `flow_map`, whose error it shares.
     """
-    _check(dist, z, r, t, n_steps)
+    r, t = _check(dist, z, r, t, n_steps)
     z, dtype, r, t = z.double(), z.dtype, r.double(), t.double()
     gap = torch.where(t > r, t - r, 1.0)
     u = (z - flow_map(dist, z, r, t, n_steps)) / gap
@@ -51,5 +51,5 @@ def _check(dist, z, r, t, n_steps):
     if not hasattr(dist, "velocity"):
         raise ValueError(f"dist must have an exact velocity(z, t); got {dist!r}. Try DISTRIBUTIONS['checkerboard'].")
     check_points("z", z)
-    check_times(len(z), r=r, t=t)
     check_count("n_steps", n_steps)
+    return columns(z, r=r, t=t)

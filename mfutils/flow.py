@@ -1,22 +1,23 @@
-"""The algorithm in four parts: the path, the times, the losses, the sampler.
+"""The algorithm: the path, the times, the derivative, the losses, the sampler.
 
-Losses are pure: data, noise and times come in as arguments, so that a number can be checked by hand.
-Each returns one number, the mean over the batch of a squared distance summed over the two coordinates.
+Points are (n, d): the plane has d = 2, and nothing here knows it. Losses are pure: data, noise and times come in as
+arguments, so that a number can be checked by hand. Each returns one number, the mean over the batch of a squared
+distance summed over the d coordinates.
 """
 
 import torch
 
-from .checks import check_count, check_points, check_times
+from .checks import check_count, check_points, columns
 
 
 def interpolate(x, eps, t):
-    """The straight path z_t = (1 − t) x + t ε and its conditional velocity v = ε − x.
+    """The straight road z_t = (1 − t) x + t ε of each pair and its conditional velocity ε − x.
 
-    x, eps: (n, 2).  t: (n, 1) in [0, 1].  Returns z, v, each (n, 2).
+    x, eps: (n, d).  t: a number or (n, 1), in [0, 1].  Returns z, v_cond, each (n, d).
     """
     check_points("x", x)
-    check_points("eps", eps, n=len(x))
-    check_times(len(x), t=t)
+    check_points("eps", eps, *x.shape)
+    t, = columns(x, t=t)
     return (1 - t) * x + t * eps, eps - x
 
 
@@ -31,66 +32,88 @@ def squared_uniform(*size, generator=None):
     return torch.rand(*size, generator=generator) ** 2
 
 
-def sample_r_t(n, p_equal=0.5, p_zero=0.0, times=torch.rand, generator=None):
+def sample_r_t(n, p_equal=0.5, p_zero=0.0, draw=torch.rand, generator=None):
     """Two times for each of n points: draw two, call the smaller r; then set r = t, or r = 0, in some rows.
 
-    p_equal: the share of rows with r = t, which learn the velocity. They come first.
-    p_zero: the share of rows with r = 0, the end that one step must reach. They come last.
-    times: `torch.rand` (uniform), `squared_uniform` or `logit_normal`; called as times(n, 2, generator=…).
+    p_equal: the share of rows with r = t, which learn the velocity.
+    p_zero: the share of rows with r = 0, the end that one step must reach.
+    draw: `torch.rand` (uniform), `squared_uniform` or `logit_normal`; called as draw(n, 2, generator=…).
     Returns r, t, each (n, 1).
     """
     check_count("n", n)
     if not (p_equal >= 0 and p_zero >= 0 and p_equal + p_zero <= 1):
         raise ValueError("p_equal and p_zero are shares of the rows, each at least 0 and together at most 1; "
                          f"got {p_equal} and {p_zero}.")
-    r, t = times(n, 2, generator=generator).sort(dim=1).values.split(1, dim=1)
+    r, t = draw(n, 2, generator=generator).sort(dim=1).values.split(1, dim=1)
     row = (torch.arange(n)[:, None] + 0.5) / n
     r = torch.where(row < p_equal, t, r)
     return torch.where(row > 1 - p_zero, 0.0, r), t
 
 
+def total_derivative(u, z, r, t, v):
+    """u(z, r, t) and du/dt = (∂u/∂z) v + ∂u/∂t, the JVP with tangents (v, 0, 1) (Geng et al. 2025, eq. 8).
+
+    u: any function of (z, r, t) that PyTorch can differentiate forward. A network may bring its own
+    `total_derivative`, as `MeanVelocityMLP` does: the same numbers sooner, du/dt without gradient.
+    z, v: (n, d).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  Returns two tensors (n, d).
+    """
+    check_points("z", z)
+    check_points("v", v, *z.shape)
+    columns(z, r=r, t=t)
+    if hasattr(u, "total_derivative"):
+        return u.total_derivative(z, r, t, v)
+    return torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+
+
 def flow_matching_loss(v_net, x, eps, t):
-    """|v_net(z_t, t) − (ε − x)|² (Lipman et al. 2023, arXiv 2210.02747, eq. 9). x, eps: (n, 2).  t: (n, 1)."""
-    z, v = interpolate(x, eps, t)
-    return (v_net(z, t) - v).square().sum(dim=1).mean()
+    """|v_net(z_t, t) − (ε − x)|² (Lipman et al. 2023, arXiv 2210.02747, eq. 9). x, eps: (n, d).  t: (n, 1)."""
+    z, v_cond = interpolate(x, eps, t)
+    return (v_net(z, t) - v_cond).square().sum(dim=1).mean()
 
 
 def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
     """|u_net(z_t, r, t) − sg(u_tgt)|² with u_tgt = ε − x − (t − r) du/dt; sg is the stop-gradient, `detach`
-    (Geng et al. 2025, Algorithm 1).
+    (Geng et al. 2025, Algorithm 1). The tangent is ε − x too.
 
-    x, eps: (n, 2).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  p: power of the paper's adaptive weight, see `weighted`.
+    x, eps: (n, d).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  p: power of the paper's adaptive weight, see `weighted`.
     """
-    z, v = interpolate(x, eps, t)
-    return weighted(error_to_target(u_net, z, r, t, v, tangent=v), p).mean()
+    z, v_cond = interpolate(x, eps, t)
+    u, dudt = total_derivative(u_net, z, r, t, v_cond)
+    u_tgt = v_cond - (t - r) * dudt
+    return weighted((u - u_tgt.detach()).square().sum(dim=1), p).mean()
 
 
-def improved_mean_flow_loss(u_net, x, eps, r, t, u_average, p=0.5):
-    """Mean flow with the network's own velocity, asked of its moving average: u_average(z, t, t), for ε − x.
+def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
+    """Mean flow whose tangent is the network's own velocity u_net(z, t, t), without gradient; the target stays ε − x.
 
-    It is close to the mean of ε − x and has none of its noise. Geng et al. (2025, arXiv 2512.02012) put it into the
-    tangent. Here it is in the target too, in the rows with r < t; those with r = t still learn it from ε − x.
-    A target without noise allows a robust weight, `weighted`, in the rows that have it.
-
-    u_average: the network whose velocity to trust, called without gradient.  p: power of the weight.
-    The other arguments as in `mean_flow_loss`.
+    Improved mean flow (Geng et al. 2025, arXiv 2512.02012) in its boundary form, without guidance. There it is
+    written as a regression of V = u + (t − r) sg(du/dt) on ε − x, which is this loss. Arguments as in `mean_flow_loss`.
     """
-    z, v = interpolate(x, eps, t)
+    z, v_cond = interpolate(x, eps, t)
     with torch.no_grad():
-        own = u_average(z, t, t)
-    below = r < t
-    error = error_to_target(u_net, z, r, t, torch.where(below, own, v), tangent=own)
-    return torch.where(below.squeeze(1), weighted(error, p, c=0.1), error).mean()
+        v = u_net(z, t, t)
+    u, dudt = total_derivative(u_net, z, r, t, v)
+    u_tgt = v_cond - (t - r) * dudt
+    return weighted((u - u_tgt.detach()).square().sum(dim=1), p).mean()
 
 
-def error_to_target(u_net, z, r, t, v, tangent):
-    """The part that both mean-flow losses share, (n,). They differ in the velocity: that of the target, v, and
-    that at which z is said to move, `tangent`."""
-    check_times(len(z), r=r, t=t)
-    tangents = (tangent, torch.zeros_like(r), torch.ones_like(t))
-    u, dudt = torch.func.jvp(u_net, (z, r, t), tangents)
-    u_tgt = v - (t - r) * dudt
-    return (u - u_tgt.detach()).square().sum(dim=1)
+def self_distilled_mean_flow_loss(u_net, x, eps, r, t, u_average, p=0.5):
+    """Mean flow that is its own teacher where r < t: target and tangent are u_average(z, t, t), the velocity of the
+    network's moving average. The rows with r = t still learn the velocity from ε − x.
+
+    Eulerian self-distillation (Boffi et al. 2025, arXiv 2505.18825; Sabour et al. 2025, arXiv 2506.14603, with itself
+    as teacher). The target has no noise, and the teacher's error for it: variance is traded for bias. Without noise
+    the mean is the median, so the rows with r < t may have a robust weight, `weighted` with power p and c = 0.1.
+
+    u_average: called without gradient.  The other arguments as in `mean_flow_loss`.
+    """
+    z, v_cond = interpolate(x, eps, t)
+    with torch.no_grad():
+        v = u_average(z, t, t)
+    u, dudt = total_derivative(u_net, z, r, t, v)
+    u_tgt = torch.where(r < t, v, v_cond) - (t - r) * dudt
+    error = (u - u_tgt.detach()).square().sum(dim=1)
+    return torch.where((r < t).squeeze(1), weighted(error, p, c=0.1), error).mean()
 
 
 def weighted(error, p, c=1e-3):
@@ -104,35 +127,27 @@ def weighted(error, p, c=1e-3):
     return error / (error.detach() + c) ** p
 
 
-def anchored(loss, p_equal):
-    """The same loss at less cost: the first p_equal of the rows, where r = t, are done as plain flow matching.
-
-    `sample_r_t` puts them first. There (t − r) du/dt is 0, so the value is the same, and the JVP is spared.
-    Returns a loss with the arguments of `loss`; raises ValueError where r < t in those first rows.
-    """
-    def both(u_net, x, eps, r, t, *average):
-        k = round(p_equal * len(x))
-        if not torch.compiler.is_compiling() and not torch.equal(r[:k], t[:k]):
-            raise ValueError(f"anchored(loss, p_equal={p_equal}) needs r = t in the first {k} of {len(x)} rows. "
-                             "Draw the times with sample_r_t and the same p_equal.")
-        equal = flow_matching_loss(lambda z, t: u_net(z, t, t), x[:k], eps[:k], t[:k])
-        below = loss(u_net, x[k:], eps[k:], r[k:], t[k:], *average)
-        return (k * equal + (len(x) - k) * below) / len(x)
-
-    return both
-
-
 def euler(v):
-    """Turn a velocity v(z, t) into a u(z, r, t) for `sample`: an Euler step is a mean-flow step with
-    the average velocity replaced by the velocity at the step's noisy end."""
+    """A velocity v(z, t) as a u(z, r, t) for `sample`: the velocity at the step's noisy end. One evaluation a step."""
     return lambda z, r, t: v(z, t)
+
+
+def midpoint(v):
+    """A velocity v(z, t) as a u(z, r, t) for `sample`: the velocity half a step on. Two evaluations a step, so
+    n_steps of it cost 2 n_steps NFE."""
+    def u(z, r, t):
+        half = (r + t) / 2
+        return v(z - (t - half) * v(z, t), half)
+
+    return u
 
 
 @torch.no_grad()
 def sample(u, z_1, n_steps, return_path=False):
-    """From noise z_1 (n, 2) at t = 1 to data at t = 0 in n_steps equal steps z ← z − (t − r) u(z, r, t).
+    """From noise z_1 (n, d) at t = 1 to data at t = 0 in n_steps equal steps z ← z − (t − r) u(z, r, t).
 
-    Returns z_0 (n, 2); with return_path, all states (n_steps + 1, n, 2) from z_1 to z_0.
+    u: a mean-flow network, an exact average velocity, or `euler` or `midpoint` of a velocity.
+    Returns z_0 (n, d); with return_path, all states (n_steps + 1, n, d) from z_1 to z_0.
     """
     check_points("z_1", z_1)
     check_count("n_steps", n_steps)

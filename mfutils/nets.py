@@ -4,32 +4,46 @@ import torch
 from torch import nn
 
 
-def mlp(n_in, width, depth):
-    """`depth` hidden layers of `width` GELU units, from n_in numbers to a vector in the plane."""
+def mlp(n_in, n_out, width, depth):
+    """`depth` hidden layers of `width` GELU units, from n_in numbers to n_out."""
     layers = []
     for _ in range(depth):
         layers += [nn.Linear(n_in, width), nn.GELU()]
         n_in = width
-    return nn.Sequential(*layers, nn.Linear(n_in, 2))
+    return nn.Sequential(*layers, nn.Linear(n_in, n_out))
 
 
 class VelocityMLP(nn.Module):
-    """v(z, t): z (n, 2), t (n, 1) → (n, 2)."""
+    """v(z, t): z (n, d), t (n, 1) → (n, d)."""
 
-    def __init__(self, width=64, depth=4):
+    def __init__(self, width=64, depth=4, d=2):
         super().__init__()
-        self.net = mlp(3, width, depth)
+        self.net = mlp(d + 1, d, width, depth)
 
     def forward(self, z, t):
         return self.net(torch.cat([z, t], dim=1))
 
 
 class MeanVelocityMLP(nn.Module):
-    """u(z, r, t): z (n, 2), r and t (n, 1) → (n, 2)."""
+    """u(z, r, t): z (n, d), r and t (n, 1) → (n, d)."""
 
-    def __init__(self, width=64, depth=4):
+    def __init__(self, width=64, depth=4, d=2):
         super().__init__()
-        self.net = mlp(4, width, depth)
+        self.net = mlp(d + 2, d, width, depth)
 
     def forward(self, z, r, t):
         return self.net(torch.cat([z, t, t - r], dim=1))
+
+    def total_derivative(self, z, r, t, v):
+        """u(z, r, t) and du/dt along (v, 0, 1), both (n, d): forward mode by hand, the value h and its rate of
+        change dh side by side through the layers. The derivative carries no gradient; the losses want none."""
+        h = torch.cat([z, t, t - r], dim=1)
+        dh = torch.cat([v, torch.ones_like(t), torch.ones_like(t)], dim=1)  # r stands still, so t − r grows with t
+        for layer in self.net:
+            with torch.no_grad():
+                dh = dh @ layer.weight.T if isinstance(layer, nn.Linear) else gelu_backward(dh, h)
+            h = layer(h)
+        return h, dh
+
+
+gelu_backward = torch.ops.aten.gelu_backward  # dh · gelu′(h): backward or forward, the chain rule has the same factor

@@ -1,9 +1,10 @@
-"""One visual language: data blue, noise grey, samples orange, always the same square of the plane.
+"""One visual language: data grey-blue, noise grey, a colour for each method, always the same square of the plane.
 
 What draws a whole figure returns it; `show` puts it on the page with a text for those who cannot see it.
 Figures are made without pyplot, so nothing is drawn twice and nothing stays open.
 """
 
+import html
 import io
 
 import torch
@@ -14,8 +15,10 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from PIL import Image
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
-DATA, NOISE, SAMPLES, ACCENT, INK = "#0072B2", "#999999", "#D55E00", "#009E73", "#222222"
-AROUND = LinearSegmentedColormap.from_list("around", [DATA, ACCENT, "#E69F00", SAMPLES, "#882255", DATA])  # a circle
+METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="#E69F00",
+              self_distilled_mean_flow="#009E73")
+DATA, NOISE, SAMPLES, INK = "#3D5A78", "#999999", METHOD["mean_flow"], "#222222"
+AROUND = LinearSegmentedColormap.from_list("around", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#882255", "#0072B2"])
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
 DPI = 144  # twice as fine as displayed, for sharp screens
 SHOWN = 4000  # a cloud shows its first points only: more are slower, and no clearer
@@ -41,6 +44,20 @@ def show(fig, alt):
             metadata={"image/png": {"alt": alt, "width": round(fig.get_figwidth() * DPI / 2)}})
 
 
+def table(rows, corner=""):
+    """Display a table, with a plain-text twin where there is no HTML: a dict from row label to (column → text)."""
+    columns = list(next(iter(rows.values())))
+    lines = [[corner, *columns], *([label, *(cells[column] for column in columns)] for label, cells in rows.items())]
+    widths = [max(len(str(line[i])) for line in lines) for i in range(len(columns) + 1)]
+    plain = "\n".join("  ".join(str(cell).rjust(width) if i else str(cell).ljust(width)
+                                for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines)
+    head, *body = ("".join(f"<{'td' if i and k else 'th'}>{html.escape(str(cell))}</{'td' if i and k else 'th'}>"
+                           for i, cell in enumerate(line)) for k, line in enumerate(lines))
+    rows_html = "".join(f"<tr>{row}</tr>" for row in body)
+    display({"text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{rows_html}</tbody></table>",
+             "text/plain": plain}, raw=True)
+
+
 def plane(ax, title=""):
     """Make `ax` a view of the plane: square, without ticks."""
     ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal", xticks=[], yticks=[])
@@ -57,7 +74,7 @@ def dots(ax, points, color=SAMPLES, size=1.3):
 
 def put(artist, points):
     """Move the dots to other points (n, 2)."""
-    artist.set_data(*points[:SHOWN].T.numpy())
+    artist.set_data(*points[:SHOWN].detach().T.numpy())
 
 
 def grid(n):
@@ -79,7 +96,7 @@ def planes(titles, columns=None, size=2.0):
 
 
 def clouds(samples, target=None, size=2.0):
-    """Samples side by side: a dict from title to points; `target` comes last, in blue; "noise" is grey."""
+    """Samples side by side: a dict from title to points; `target` comes last; "noise" is grey."""
     panels = samples if target is None else {**samples, "target": target}
     fig, axes = planes(list(panels), size=size)
     for ax, (title, points) in zip(axes, panels.items()):
@@ -88,7 +105,7 @@ def clouds(samples, target=None, size=2.0):
 
 
 def gallery(rows, size=1.9):
-    """Rows of clouds: a dict from row label to (a dict from column title to points); "target" is blue."""
+    """Rows of clouds: a dict from row label to (a dict from column title to points)."""
     titles = list(next(iter(rows.values())))
     fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
     fig.set_size_inches(len(titles) * size, len(rows) * size + 0.3)  # only the top row has titles
@@ -112,7 +129,7 @@ def origins(z_1, panels, size=3.2):
 
 
 def paths(bundles, size=3.2):
-    """Paths from noise (grey) to data (blue): a dict from title to states (steps + 1, n, 2), noise first."""
+    """Paths from noise to data: a dict from title to states (steps + 1, n, 2), noise first."""
     fig, axes = planes(list(bundles), size=size)
     for ax, states in zip(axes, bundles.values()):
         ax.plot(states[..., 0].numpy(), states[..., 1].numpy(), color=INK, linewidth=0.6, alpha=0.5)
@@ -165,39 +182,34 @@ def loss_curve(losses, floor, window=100):
     return fig
 
 
-def distance_by_steps(curves, floor, ax=None):
-    """Distance against number of steps, both logarithmic: a dict from label to {n_steps: distance or distances}.
+def distance_by_steps(tables, floors):
+    """Distance against number of steps, side by side, both axes logarithmic.
 
-    Several distances, one per seed, are drawn as their mean with a bar from least to greatest.
-    floor: the (mean, 95 % quantile) of the noise floor, drawn as a band up to the quantile.
+    tables: a dict from title to curves; curves: a dict from label, best the name of a method, to {n_steps: distance,
+    or one per seed}. Of several the mean is drawn with a bar from least to greatest.
+    floors: a dict from title to the (mean, 95 % quantile) of the noise floor, drawn as a band up to the quantile.
     """
-    fig = None if ax else Figure(figsize=(5.5, 3.4), layout="constrained")
-    ax = ax or fig.subplots()
-    for (label, curve), color, marker in zip(curves.items(), (DATA, SAMPLES, ACCENT), "osD"):
-        values = torch.tensor([[value] if isinstance(value, float) else value for value in curve.values()])
-        mean = values.mean(dim=1)
-        bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
-        ax.errorbar(list(curve), mean, bars, color=color, marker=marker, markersize=4, capsize=2, label=label)
-    ax.axhspan(1e-4, floor[1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
-    ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")
-    ax.xaxis.set_major_locator(FixedLocator(list(next(iter(curves.values())))))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.spines[["top", "right"]].set_visible(False)
-    if fig:
-        ax.legend(frameon=False)
-    return fig
-
-
-def distances_by_steps(tables, floors):
-    """`distance_by_steps` side by side: dicts from title to curves, and from title to floor."""
-    fig = Figure(figsize=(10, 3), layout="constrained")
-    axes = fig.subplots(1, len(tables), sharey=True)
+    fig = Figure(figsize=(5.5 if len(tables) == 1 else 2.6 * len(tables), 3.4), layout="constrained")
+    axes = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    others = list(METHOD.values())
     for ax, (title, curves) in zip(axes, tables.items()):
-        distance_by_steps(curves, floors[title], ax)
+        if len(curves) > len(others):
+            raise ValueError(f"{len(curves)} curves are too many to tell apart; draw at most {len(others)}.")
+        for (label, curve), other, marker in zip(curves.items(), others, "osD^"):
+            values = torch.tensor([[value] if isinstance(value, float) else value for value in curve.values()])
+            mean = values.mean(dim=1)
+            bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
+            ax.errorbar(list(curve), mean, bars, color=METHOD.get(label, other), marker=marker, markersize=4, capsize=2,
+                        label=label.replace("_", " "))
+        ax.axhspan(1e-4, floors[title][1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
+        ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")
         ax.set_title(title, fontsize=10)
+        ax.xaxis.set_major_locator(FixedLocator(list(next(iter(curves.values())))))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+        ax.spines[["top", "right"]].set_visible(False)
         ax.label_outer()
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return fig
 
 

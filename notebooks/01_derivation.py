@@ -138,7 +138,7 @@ x, eps = board.sample(40), torch.randn(40, 2)
 roads = torch.stack([eps, x])
 paths = sample(euler(board.velocity), eps, 500, return_path=True)
 fig = plots.paths({"conditional: one pair each": roads, "marginal: the mean of all": paths})
-plots.show(fig, "Left, forty straight lines that cross each other, from grey noise to blue data. "
+plots.show(fig, "Left, forty straight lines that cross each other, from noise (light) to data (dark). "
                 "Right, forty curves from the same noise: most turn inward first, then hook outward"
                 " into a square of the board.")
 
@@ -279,7 +279,7 @@ plots.show(fig, "One bent path three times, with its chord from t = 1 to r = 0, 
                 "path.")
 
 # %% [markdown]
-# *One particle's path (grey), the stretch from $t$ to $r$ (blue), and the chord that $u$ replaces it by (orange). The short
+# *One particle's path (grey), the stretch from $t$ to $r$ (dark), and the chord that $u$ replaces it by (orange). The short
 # chord nearly lies on the curve.*
 #
 # Now move $r$ and $t$ yourself. Can you find an interval where $u$ points quite another way than the path does at $z_t$?

@@ -35,3 +35,17 @@ def browser():
             executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
         yield window
         window.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The seconds of each lane, and its slowest test."""
+    lanes = {}
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if hasattr(report, "duration"):
+            parts = report.nodeid.split("::")[0].split("/")
+            lane = "/".join(parts[:2] if parts[:2] == ["tests", "unit"] else parts)
+            lanes.setdefault(lane, []).append((report.duration, report.nodeid.split("::", 1)[1]))
+    terminalreporter.section("seconds by lane")
+    for lane, runs in sorted(lanes.items()):
+        most, name = max(runs)
+        terminalreporter.line(f"{lane:38}{sum(duration for duration, _ in runs):7.1f}   most {most:6.1f}: {name[:60]}")

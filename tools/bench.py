@@ -1,71 +1,80 @@
-"""What a training step costs, and what quality costs: `make bench`, about four minutes.
+"""What a training step costs, and what quality costs: `make bench`, about five minutes.
 
 One core, one run, side by side. Ratios carry over to other machines better than milliseconds do.
 """
 
 import copy
+import os
 import statistics
 import time
 
-import torch
-from torch.profiler import ProfilerActivity, profile
+os.environ["TQDM_DISABLE"] = "1"  # before tqdm is imported
 
-from mfutils import (
+import torch  # noqa: E402
+from torch.profiler import ProfilerActivity, profile  # noqa: E402
+
+from mfutils import (  # noqa: E402
     DISTRIBUTIONS,
     METHODS,
     MeanVelocityMLP,
     VelocityMLP,
-    compiled,
     flow_matching_loss,
     gaussian,
     improved_mean_flow_loss,
     interpolate,
     mean_flow_loss,
-    retrain,
     sample,
     sample_r_t,
+    self_distilled_mean_flow_loss,
     sliced_w2,
+    train_method,
 )
-from mfutils.pretrained import RECIPE, one_time, two_times
+from mfutils.methods import RECIPE, two_times  # noqa: E402
 
 BOARD = DISTRIBUTIONS["checkerboard"]
-BATCH = RECIPE["batch_size"]
 
 
 # The mean-flow loss, with du/dt computed in other ways. All have the same value.
 
 def double_backward(u_net, x, eps, r, t):
     """As many tutorials do."""
-    z, v = interpolate(x, eps, t)
-    tangents = v, torch.zeros_like(r), torch.ones_like(t)
+    z, v_cond = interpolate(x, eps, t)
+    tangents = v_cond, torch.zeros_like(r), torch.ones_like(t)
     u, dudt = torch.autograd.functional.jvp(u_net, (z, r, t), tangents, create_graph=True)
-    return (u - (v - (t - r) * dudt).detach()).square().sum(dim=1).mean()
+    return (u - (v_cond - (t - r) * dudt).detach()).square().sum(dim=1).mean()
+
+
+def func_jvp(u_net, x, eps, r, t):
+    return mean_flow_loss(lambda z, r, t: u_net(z, r, t), x, eps, r, t)  # a function has no derivative by hand
 
 
 def jvp_without_graph(u_net, x, eps, r, t):
-    z, v = interpolate(x, eps, t)
+    z, v_cond = interpolate(x, eps, t)
     with torch.no_grad():
-        _, dudt = torch.func.jvp(u_net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
-    return (u_net(z, r, t) - (v - (t - r) * dudt)).square().sum(dim=1).mean()
+        _, dudt = torch.func.jvp(u_net, (z, r, t), (v_cond, torch.zeros_like(r), torch.ones_like(t)))
+    return (u_net(z, r, t) - (v_cond - (t - r) * dudt)).square().sum(dim=1).mean()
 
 
 def finite_differences(u_net, x, eps, r, t, h=1e-2):
-    z, v = interpolate(x, eps, t)
+    z, v_cond = interpolate(x, eps, t)
     with torch.no_grad():
-        dudt = (u_net(z + h * v, r, t + h) - u_net(z - h * v, r, t - h)) / (2 * h)
-    return (u_net(z, r, t) - (v - (t - r) * dudt)).square().sum(dim=1).mean()
+        dudt = (u_net(z + h * v_cond, r, t + h) - u_net(z - h * v_cond, r, t - h)) / (2 * h)
+    return (u_net(z, r, t) - (v_cond - (t - r) * dudt)).square().sum(dim=1).mean()
 
 
-def one_step(net, loss, *batch):
-    net.zero_grad()
-    loss(net, *batch).backward()
+def on_rows_below(u_net, x, eps, r, t, k):
+    """By hand, but the first k rows, where r = t, as plain flow matching: they need no derivative."""
+    equal = flow_matching_loss(lambda z, t: u_net(z, t, t), x[:k], eps[:k], t[:k])
+    below = mean_flow_loss(u_net, x[k:], eps[k:], r[k:], t[k:])
+    return (k * equal + (len(x) - k) * below) / len(x)
 
 
-def milliseconds(calls, rounds=9, repeats=20):
+def milliseconds(calls, rounds=15, repeats=20):
     """Median time of each call, in a dict like `calls`: all in turn, `rounds` times, so that a slow moment hits all."""
     times = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            call()
             start = time.perf_counter()
             for _ in range(repeats):
                 call()
@@ -85,40 +94,38 @@ def peak_mib(call):
     return highest / 2**20
 
 
-def cost_of_a_step():
+def cost_of_a_loss(batch):
     torch.manual_seed(0)
-    x, eps = BOARD.sample(BATCH), gaussian(BATCH)
-    r, t = two_times(BATCH, None)
+    x, eps = BOARD.sample(batch), gaussian(batch)
+    r, t = two_times(batch, None)
     v_net, u_net = VelocityMLP(), MeanVelocityMLP()
-    average = copy.deepcopy(u_net)
-    fm, mf = (v_net, flow_matching_loss, x, eps, one_time(BATCH, None)), (u_net, mean_flow_loss, x, eps, r, t)
-    mine = METHODS["mean_flow"].loss
-    improved, improved_mine = improved_mean_flow_loss, METHODS["improved_mean_flow"].loss
-    variants = {
-        "flow matching": fm,
-        "mean flow, double backward": (u_net, double_backward, *mf[2:]),
-        "mean flow, torch.func.jvp": mf,
-        "mean flow, jvp without graph + forward": (u_net, jvp_without_graph, *mf[2:]),
-        "mean flow, finite differences": (u_net, finite_differences, *mf[2:]),
-        "mean flow, jvp on r < t rows": (u_net, mine, *mf[2:]),
-        "improved, jvp on all rows": (u_net, improved, *mf[2:], average),
-        "improved, jvp on r < t rows": (u_net, improved_mine, *mf[2:], average),
-        "flow matching, compiled": (v_net, compiled(flow_matching_loss), *fm[2:]),
-        "mean flow, compiled": (u_net, compiled(mean_flow_loss), *mf[2:]),
-        "mean flow, jvp on r < t rows, compiled": (u_net, compiled(mine), *mf[2:]),
-        "improved, jvp on r < t rows, compiled": (u_net, compiled(improved_mine), *mf[2:], average),
+    average, equal = copy.deepcopy(u_net), int((r == t).sum())
+    losses = {
+        "flow matching": lambda: flow_matching_loss(v_net, x, eps, t),
+        "mean flow, by hand": lambda: mean_flow_loss(u_net, x, eps, r, t),
+        "mean flow, by hand, rows with r < t": lambda: on_rows_below(u_net, x, eps, r, t, equal),
+        "mean flow, double backward": lambda: double_backward(u_net, x, eps, r, t),
+        "mean flow, torch.func.jvp": lambda: func_jvp(u_net, x, eps, r, t),
+        "mean flow, jvp without graph + forward": lambda: jvp_without_graph(u_net, x, eps, r, t),
+        "mean flow, finite differences": lambda: finite_differences(u_net, x, eps, r, t),
+        "improved, by hand": lambda: improved_mean_flow_loss(u_net, x, eps, r, t),
+        "self-distilled, by hand": lambda: self_distilled_mean_flow_loss(u_net, x, eps, r, t, average),
     }
-    calls = {name: (lambda arguments=arguments: one_step(*arguments)) for name, arguments in variants.items()}
-    for call in calls.values():
-        call(), call()  # compiles, and fills the caches
+
+    def with_gradient(loss):
+        def call():
+            v_net.zero_grad()
+            u_net.zero_grad()
+            loss().backward()
+        return call
+
+    calls = {name: with_gradient(loss) for name, loss in losses.items()}
     taken = milliseconds(calls)
-    print(f"\nLoss and gradient of {BATCH:,} rows, 4 × 64, one core; medians of 9 rounds")
-    print(f"{'':42}{'ms':>6}{'÷ flow matching':>17}{'MiB':>7}")
+    print(f"\nLoss and gradient of {batch:,} rows, 4 × 64, eager, one core; medians of 15 rounds")
+    print(f"{'':42}{'ms':>6}{'÷ flow matching':>17}{'÷ by hand':>11}{'MiB':>7}")
     for name, call in calls.items():
-        base = taken["flow matching, compiled" if "compiled" in name else "flow matching"]
-        print(f"{name:42}{taken[name]:6.2f}{taken[name] / base:17.2f}{peak_mib(call):7.1f}")
-    speed_up = taken["mean flow, double backward"] / taken["mean flow, jvp on r < t rows, compiled"]
-    print(f"double backward ÷ jvp on r < t rows, compiled: {speed_up:.1f}")
+        print(f"{name:42}{taken[name]:6.2f}{taken[name] / taken['flow matching']:17.2f}"
+              f"{taken[name] / taken['mean flow, by hand']:11.2f}{peak_mib(call):7.1f}")
 
 
 def tutorials_recipe(n_steps=10_000, batch_size=2048):
@@ -134,25 +141,37 @@ def tutorials_recipe(n_steps=10_000, batch_size=2048):
     return net
 
 
+def cpu_seconds(call):
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+def cost_of_a_run():
+    """A tenth of every shipped run and of the tutorials' recipe, in turn."""
+    tenth = {"tutorials' recipe": lambda: tutorials_recipe(1000)} | {
+        method: lambda method=method: train_method("checkerboard", method, n_steps=RECIPE["n_steps"] // 10)
+        for method in METHODS}
+    rounds = [{name: 10 * cpu_seconds(call)[0] for name, call in tenth.items()} for _ in range(3)]
+    print(f"\nWhole runs, CPU seconds (ten times a tenth, medians of 3): tutorials' 10,000 × 2,048, ours {RECIPE}")
+    taken = {name: statistics.median(each[name] for each in rounds) for name in tenth}
+    for name, seconds in taken.items():
+        print(f"{name:42}{seconds:6.1f}{seconds / taken['flow_matching']:17.2f}")
+
+
 def distance(u):
     generator = torch.Generator().manual_seed(1000)
     return sliced_w2(sample(u, gaussian(50_000, generator), 1), BOARD.sample(50_000, generator))
 
 
 def time_to_quality():
-    start = time.process_time()
-    net = tutorials_recipe()
-    theirs, goal = time.process_time() - start, distance(net)
+    theirs, net = cpu_seconds(tutorials_recipe)
+    goal = distance(net)
     print(f"\nTutorials' recipe on the board: {theirs:.0f} CPU seconds, one step at sliced W2 {goal:.3f}", flush=True)
-    loss = compiled(METHODS["improved_mean_flow"].loss)
-    short = dict(batch_size=1024, ema_decay=0.99)  # few steps: an average over fewer of them
-    start = time.process_time()
-    retrain("checkerboard", "improved_mean_flow", loss=loss, **short, n_steps=2)
-    print(f"compiling took {time.process_time() - start:.0f} CPU seconds, which are not counted below", flush=True)
     for n_steps in (500, 750, 1000, 1250, 1500, 2000, 3000, 5000):
-        start = time.process_time()
-        u, _ = retrain("checkerboard", "improved_mean_flow", loss=loss, **short, n_steps=n_steps)
-        ours, reached = time.process_time() - start, distance(u)
+        ours, (u, _) = cpu_seconds(lambda n=n_steps: train_method(
+            "checkerboard", "self_distilled_mean_flow", n_steps=n, ema_decay=0.99))  # few steps: a shorter memory
+        reached = distance(u)
         print(f"ours, {n_steps:5} steps: {ours:4.0f} CPU seconds ({theirs / ours:4.1f} times faster), {reached:.3f}",
               flush=True)
         if reached <= goal:
@@ -161,5 +180,7 @@ def time_to_quality():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    cost_of_a_step()
+    for batch in (1024, 2048):
+        cost_of_a_loss(batch)
+    cost_of_a_run()
     time_to_quality()

@@ -13,13 +13,12 @@ import jupytext
 import latex2mathml.converter
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from nbformat.v4 import new_code_cell
 from pygments.formatters import HtmlFormatter
 
-from kernel_free import SCRIPT
-from make_notebooks import FOLDER, run
+from course import run, sources
+from mfutils.widgets.frames import SCRIPT
 
-TOOLS = Path(__file__).parent
+STYLE = (Path(__file__).parent / "page.css").read_text()
 FOLD = """
 for (const cell of document.querySelectorAll(".celltag_solution")) {
   const fold = document.createElement("details")
@@ -52,28 +51,23 @@ def markdown2html(source):
     return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
 
 
-def page(source):
-    """One percent script, executed, as an HTML page."""
-    notebook = jupytext.read(source)
-    notebook.cells.insert(0, new_code_cell(f"import sys\nsys.path.insert(0, {str(TOOLS)!r})\n"
-                                           "import kernel_free\nkernel_free.install()"))
-    run(notebook)
-    del notebook.cells[0]
+def page(notebook):
+    """A notebook, which is executed, as an HTML page."""
+    run(notebook, MFUTILS_PANELS="frames")
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", markdown2html)
     body, _ = exporter.from_notebook_node(notebook)
     title = re.match(r"# (.*)", notebook.cells[0].source)[1]
-    style = HtmlFormatter(style="friendly").get_style_defs(".highlight") + (TOOLS / "page.css").read_text()
+    style = HtmlFormatter(style="friendly").get_style_defs(".highlight") + STYLE
     return PAGE.format(title=html.escape(title), style=style, body=body, script=SCRIPT + FOLD)
 
 
 def main(target, names=()):
     target.mkdir(parents=True, exist_ok=True)
-    for source in sorted(FOLDER.glob("[0-9]*.py")):
-        if not names or source.name.startswith(tuple(names)):
-            path = target / f"{source.stem}.html"
-            path.write_text(page(source))
-            print(path, flush=True)
+    for source in sources(names):
+        path = target / f"{source.stem}.html"
+        path.write_text(page(jupytext.read(source)))
+        print(path, flush=True)
 
 
 if __name__ == "__main__":

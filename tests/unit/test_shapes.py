@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 
 from mfutils import mixture_of_picture, mixture_of_points, mixture_of_text
-from mfutils.own import ink_of, mixture_of_file
+from mfutils.shapes import ink_of, mixture_of_file
 
 SPECK = Image.new("L", (1000, 1000), "white")
 SPECK.putpixel((500, 500), 0)
@@ -87,6 +87,28 @@ def test_a_large_picture_is_shrunk_first(corner):
     assert len(mixture_of_picture(large, k=400).means) == pytest.approx(400, rel=0.1)
     assert ink_of(large).shape == (500, 1000)
     assert large.size == (8000, 4000)  # the caller's is left as it was
+
+
+def test_the_callers_opened_jpeg_is_left_as_it_was(tmp_path):
+    page = Image.new("L", (4000, 2000), "white")
+    ImageDraw.Draw(page).rectangle([0, 0, 999, 999], fill="black")
+    page.save(tmp_path / "photo.jpg")
+    with Image.open(tmp_path / "photo.jpg") as opened:
+        by_picture = mixture_of_picture(opened, k=400)
+        assert opened.size == (4000, 2000)
+        assert opened.getpixel((10, 10)) < 50
+        assert opened.getpixel((3990, 1990)) > 200
+    by_name = mixture_of_picture(tmp_path / "photo.jpg", k=400)
+    assert len(by_name.means) == pytest.approx(len(by_picture.means), rel=0.1)
+
+
+def test_the_gaussians_are_as_wide_as_asked_and_cover_the_ink():
+    assert set(mixture_of_points([[0, 0], [1, 1]]).sd.tolist()) == {0.06}
+    assert set(mixture_of_points([[0, 0], [1, 1]], sd=0.2).sd.tolist()) == {0.2}
+    square = Image.new("L", (220, 220), "white")
+    ImageDraw.Draw(square).rectangle([10, 10, 209, 209], fill="black")
+    mixture = mixture_of_picture(square, k=400)  # 20 × 20 cells, their centres 4 / 19 apart
+    assert mixture.sd[0].item() == pytest.approx(2 / 19, rel=0.06)
 
 
 def test_deep_grey_and_white_on_transparent(corner):

@@ -19,8 +19,8 @@ import nbformat
 import psutil
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
-SCREENSHOTS = Path(__file__).parent / "screenshots"
+FOLDER = Path(__file__).parents[2] / "notebooks"
+SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 KEYS = ["ArrowRight"] * 3 + ["ArrowLeft"] * 3
 

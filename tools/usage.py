@@ -14,7 +14,7 @@ import jupytext
 import psutil
 from nbclient import NotebookClient
 
-from make_notebooks import FOLDER
+from course import FOLDER, ROOT, sources
 
 MEGABYTE = 2**20
 
@@ -55,7 +55,7 @@ def server_memory():
 
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"  # as on a shared machine
-    usage = {source.stem: notebook_usage(source) for source in sorted(FOLDER.glob("[0-9]*.py"))}
+    usage = {source.stem: notebook_usage(source) for source in sources()}
     usage["server"] = dict(memory_mb=server_memory())
     print(json.dumps(usage, indent=1))
-    (FOLDER.parent / "docs" / "usage.json").write_text(json.dumps(usage, indent=1) + "\n")
+    (ROOT / "docs" / "usage.json").write_text(json.dumps(usage, indent=1) + "\n")

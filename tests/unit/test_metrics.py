@@ -6,17 +6,17 @@ import torch
 from mfutils import (
     DISTRIBUTIONS,
     GaussianMixture,
-    by_mode,
-    energy_distance,
     field_error,
     flow_map,
     map_error,
     mean_velocity,
     noise_floor,
     off_support,
+    score_by_steps,
     sliced_w2,
     total_variation,
 )
+from mfutils.metrics import energy_distance, within_modes
 
 
 def test_a_shift_costs_its_length_over_root_two(generator):
@@ -67,7 +67,7 @@ def test_within_modes_a_surplus_costs_nothing_and_a_shift_its_length(generator):
     centres = torch.tensor([[-5.0, 0.0], [5.0, 0.0]])
     near, far = (c + 0.1 * torch.randn(4000, 2, generator=generator) for c in centres)
     even, uneven = torch.cat([near[:2000], far[:2000]]), torch.cat([near[2000:3000], far[1000:4000]])
-    within = by_mode(sliced_w2, centres)
+    within = within_modes(sliced_w2, centres)
     assert sliced_w2(even, uneven) > 2
     assert within(even, uneven) < 0.02
     assert within(even, even + torch.tensor([0.3, 0.4])) == pytest.approx(0.5 / math.sqrt(2), abs=0.01)
@@ -77,22 +77,63 @@ def test_within_modes_a_surplus_costs_nothing_and_a_shift_its_length(generator):
 
 def test_the_exact_velocity_has_no_error_and_a_shifted_one_its_shift(generator):
     blob = GaussianMixture([[0.5, -1.0]], sd=0.7)
-    x, eps = blob.sample(200, generator), torch.randn(200, 2, generator=generator)
+    z = torch.randn(200, 2, generator=generator)
 
     def shifted(z, r, t):
+        assert r.shape == t.shape == (200, 1)
         return mean_velocity(blob, z, r, t) + torch.tensor([0.3, 0.4])
 
-    errors = field_error(shifted, blob, x, eps, levels=2)
-    torch.testing.assert_close(errors[0], torch.full((3,), 0.5))
-    assert errors.isnan().tolist() == [[False] * 3, [True, False, False], [True, True, False]]
-    torch.testing.assert_close(map_error(shifted, blob, eps), torch.full((200,), 0.5))
+    column = torch.linspace(0, 0.5, 200)[:, None]
+    for r, t in ((0, 1), (0.5, 0.5), (column, 0.75)):
+        torch.testing.assert_close(field_error(shifted, blob, z, r, t), torch.full((200,), 0.5))
+    torch.testing.assert_close(map_error(shifted, blob, z), torch.full((200,), 0.5))
 
 
 def test_the_map_error_pairs_every_point_with_its_own_image(generator):
     board, z_1 = DISTRIBUTIONS["checkerboard"], torch.randn(50, 2, generator=generator)
-    ones = torch.ones(50, 1)
-    right = flow_map(board, z_1, 0 * ones, ones)
+    right = flow_map(board, z_1, 0, 1)
     wrong = right.roll(1, dims=0)  # the same set, another map
     assert map_error(lambda z, r, t: z - right, board, z_1).max() < 1e-5
     assert map_error(lambda z, r, t: z - wrong, board, z_1).min() > 1e-3
     assert sliced_w2(right, wrong) < 1e-6
+
+
+def test_64_directions_do_the_work_of_256(board, generator):
+    a, b = board.sample(20_000, generator), board.sample(20_000, generator)
+    assert sliced_w2(a, b) == pytest.approx(sliced_w2(a, b, n_directions=256), abs=2e-5)
+
+
+def test_the_energy_distance_of_a_set_to_itself_is_zero_and_of_a_far_one_is_known(generator):
+    a = torch.randn(500, 2, generator=generator)
+    assert energy_distance(a, a) < 1e-6
+    assert energy_distance(a, a + 1000) == pytest.approx((2 * 1000 * 2**0.5) ** 0.5, rel=2e-3)  # 2 E|A − B| alone
+
+
+def test_total_variation_counts_tiles_of_the_stated_size():
+    a = torch.full((10, 2), 0.001)
+    assert total_variation(a, a + 0.09, bins=64) == 0  # a tile is 6 / 64 = 0.094 wide
+    assert total_variation(a, a + 0.09, bins=128) == 1
+    assert total_variation(a, a + 2.9, limit=3.0, bins=1) == 0
+    assert total_variation(a, a + 2.9, limit=2.0, bins=1) == 1
+
+
+def test_the_floor_is_the_mean_and_the_95_percent_quantile_of_its_pairs(board):
+    values = iter([float(k) for k in range(101)])
+    mean, high = noise_floor(lambda a, b: next(values), board, 10, repeats=101)
+    assert (mean, high) == (50, pytest.approx(95))
+
+
+def test_what_carries_a_gradient_is_measured_like_what_does_not(board, generator):
+    a, b = board.sample(300, generator), board.sample(300, generator)
+    with_gradient = a.clone().requires_grad_()
+    for metric in (sliced_w2, energy_distance, total_variation):
+        assert metric(with_gradient, b) == metric(a, b)
+
+
+def test_samples_are_scored_by_steps(board, generator):
+    z_1, target = torch.randn(100, 2, generator=generator), board.sample(100, generator)
+    samples, distances = score_by_steps(lambda z, r, t: z * t, z_1, target, (1, 3), metric=total_variation)
+    assert samples[1].abs().max() == 0
+    torch.testing.assert_close(samples[3], z_1 * (1 - 1 / 3) * (1 - 2 / 9) * (1 - 1 / 9))
+    assert list(samples) == list(distances) == [1, 3]
+    assert distances == {n: total_variation(samples[n], target) for n in (1, 3)}

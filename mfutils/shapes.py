@@ -1,4 +1,4 @@
-"""Your own data: a text, a picture or a list of points as a mixture of Gaussians, so that its velocity is exact."""
+"""Shapes as data: a text, a picture or a list of points as a mixture of Gaussians, so that its velocity is exact."""
 
 import io
 import re
@@ -24,7 +24,7 @@ def mixture_of_points(points, sd=0.06):
     are taken.  sd: in units of the plane, where the points then span [−2, 2].
     """
     points = torch.as_tensor(np.asarray(points), dtype=torch.float64)
-    check_points("points", points)
+    check_points("points", points, d=2)
     points = points[torch.linspace(0, len(points) - 1, min(len(points), MOST)).long()]
     low, high = points.amin(dim=0), points.amax(dim=0)
     span = (high - low).max()
@@ -41,9 +41,12 @@ def mixture_of_picture(picture, k=500):
 
     picture: a PIL image, or what `PIL.Image.open` takes (a file name, say). Transparent counts as white.
     """
-    if not isinstance(picture, Image.Image):
-        picture = Image.open(picture)
-    ink = ink_of(picture)
+    if isinstance(picture, Image.Image):
+        ink = ink_of(picture)
+    else:
+        with Image.open(picture) as opened:
+            opened.draft("RGB", (SIDE, SIDE))  # a large JPEG need not be read in full
+            ink = ink_of(opened)
     if ink.sum() < k * ink.size / MOST_CELLS:
         raise ValueError("The picture is of one colour, or nearly; give one with dark parts on a light ground.")
     size = (np.array(ink.shape[::-1]) * (k / ink.sum()) ** 0.5).round().astype(int).clip(1)
@@ -55,11 +58,10 @@ def mixture_of_picture(picture, k=500):
 
 def ink_of(picture):
     """How much each pixel differs from the ground, in [0, 1]: (height, width)."""
-    picture.draft("RGB", (SIDE, SIDE))  # a large JPEG need not be read in full
     if picture.mode.startswith(("I", "F")):  # more than 8 bits of grey
         deep = np.asarray(picture, dtype=float)
         picture = Image.fromarray(np.uint8(255 * (deep - deep.min()) / max(np.ptp(deep), 1e-9)))
-    picture = ImageOps.exif_transpose(picture)  # upright, as a phone took it
+    picture = ImageOps.exif_transpose(picture)  # a copy, upright, as a phone took it
     picture.thumbnail((SIDE, SIDE))
     picture = picture.convert("RGBA")
     for colour in ("white", "black"):  # black only for a white picture on a transparent ground

@@ -13,20 +13,19 @@ import torch
 from .checks import Choices
 from .data import DISTRIBUTIONS
 from .flow import (
-    anchored,
     euler,
     flow_matching_loss,
     improved_mean_flow_loss,
     mean_flow_loss,
     sample_r_t,
+    self_distilled_mean_flow_loss,
     squared_uniform,
 )
 from .nets import MeanVelocityMLP, VelocityMLP
 from .training import train
 
 FOLDER = Path(__file__).parent / "weights"
-RECIPE = dict(n_steps=10_000, batch_size=2048)  # the rest is as `train` has it
-P_EQUAL = 0.625
+RECIPE = dict(n_steps=12_500, batch_size=1024)  # the rest is as `train` has it
 
 
 def one_time(n, generator):
@@ -36,7 +35,7 @@ def one_time(n, generator):
 
 def two_times(n, generator):
     """t uniform, r below it and nearer to data; r = t in five eighths of the rows, r = 0 in one eighth."""
-    return sample_r_t(n, P_EQUAL, p_zero=0.125, times=squared_uniform, generator=generator)
+    return sample_r_t(n, p_equal=0.625, p_zero=0.125, draw=squared_uniform, generator=generator)
 
 
 class Method(NamedTuple):
@@ -50,42 +49,40 @@ class Method(NamedTuple):
 
 METHODS = Choices(
     flow_matching=Method(VelocityMLP, flow_matching_loss, one_time),
-    mean_flow=Method(MeanVelocityMLP, anchored(mean_flow_loss, P_EQUAL), two_times),
-    improved_mean_flow=Method(MeanVelocityMLP, anchored(improved_mean_flow_loss, P_EQUAL), two_times,
-                              with_average=True),
+    mean_flow=Method(MeanVelocityMLP, mean_flow_loss, two_times),
+    improved_mean_flow=Method(MeanVelocityMLP, improved_mean_flow_loss, two_times),
+    self_distilled_mean_flow=Method(MeanVelocityMLP, self_distilled_mean_flow_loss, two_times, with_average=True),
 )
 
 
-def load_pretrained(distribution, method):
-    """The network trained beforehand, as u(z, r, t) ready for `sample` (for flow matching: `euler` of it)."""
+def load_pretrained(distribution, method, solver=euler):
+    """The network trained beforehand, as u(z, r, t) ready for `sample`.
+
+    solver: what makes a u of flow matching's velocity, `euler` or `midpoint`. The mean flows need none.
+    """
     DISTRIBUTIONS[distribution]  # an unknown name raises here, with the known ones
     net = METHODS[method].network()
     net.load_state_dict(torch.load(weights_file(distribution, method), weights_only=True))
-    return as_u(net)
+    return solver(net) if method == "flow_matching" else net
 
 
-def retrain(distribution, method, seed=0, **arguments):
+def train_method(distribution, method, seed=0, **arguments):
     """Train as the shipped networks were; further arguments go to `train`. Returns (u, ready for `sample`; losses).
 
     distribution: a name, or anything with sample(n, generator) → (n, 2).
-    Pass loss=compiled(METHODS[method].loss) to train faster where there is a C++ compiler.
     """
     network, loss, times, with_average = METHODS[method]
-    arguments = {**RECIPE, "loss": loss, "seed": seed, "with_average": with_average, **arguments}
     data = DISTRIBUTIONS[distribution] if isinstance(distribution, str) else distribution
+    arguments = dict(loss=loss, data=data.sample, times=times, with_average=with_average, seed=seed,
+                     **RECIPE) | arguments
     torch.manual_seed(seed)
-    net, losses = train(network(), data=data.sample, times=times, **arguments)
-    return as_u(net), losses
-
-
-def as_u(net):
-    """A network as u(z, r, t)."""
-    return euler(net) if isinstance(net, VelocityMLP) else net
+    net, losses = train(network(), **arguments)
+    return euler(net) if method == "flow_matching" else net, losses
 
 
 def load_record():
-    """What was written down when the weights were made: recipe, versions, and for every run its seed, training
-    seconds and distances by number of steps; the noise floors of the distances, as (mean, 95 % quantile)."""
+    """What was written down when the weights were made: recipe, versions; for every run its seed, CPU seconds, and
+    distances by number of function evaluations; the noise floors of the distances, as (mean, 95 % quantile)."""
     return json.loads((FOLDER / "record.json").read_text())
 
 

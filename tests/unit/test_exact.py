@@ -82,7 +82,14 @@ def test_with_the_exact_u_the_number_of_steps_does_not_matter(dist, generator):
 
 def test_the_flow_map_turns_noise_into_data(dist, generator):
     n = 5000
-    ones = torch.ones(n, 1)
-    x = flow_map(dist, torch.randn(n, 2, generator=generator), 0 * ones, ones)
+    x = flow_map(dist, torch.randn(n, 2, generator=generator), 0, 1)
     mean, _ = noise_floor(sliced_w2, dist, n)
     assert sliced_w2(x, dist.sample(n, generator)) < 2 * mean
+
+
+def test_times_may_be_numbers_or_columns(dist, points):
+    z, _, _ = points
+    r, t = torch.full_like(z[:, :1], 0.25), torch.full_like(z[:, :1], 0.75)
+    for exact in (flow_map, mean_velocity):
+        torch.testing.assert_close(exact(dist, z, 0.25, 0.75), exact(dist, z, r, t))
+        torch.testing.assert_close(exact(dist, z, 0.25, t), exact(dist, z, r, 0.75))

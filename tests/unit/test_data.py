@@ -4,7 +4,7 @@ import mpmath
 import pytest
 import torch
 
-from mfutils import GaussianMixture, interpolate
+from mfutils import DISTRIBUTIONS, GaussianMixture, interpolate, off_support
 
 
 def times(n, t):
@@ -95,3 +95,53 @@ def test_velocity_keeps_dtype_and_can_be_differentiated_both_ways(dist, generato
     z.requires_grad_()
     dist.velocity(z, t).sum().backward()
     assert z.grad.isfinite().all()
+
+
+def test_the_shapes_are_what_their_names_say():
+    moon, spiral, eight = (DISTRIBUTIONS[name] for name in ("crescent", "spiral", "eight_gaussians"))
+    centre = torch.tensor([0.4, 0.0], dtype=torch.float64)
+    torch.testing.assert_close((moon.means - centre).norm(dim=1), torch.full((48,), 1.5, dtype=torch.float64))
+    assert moon.sd[[0, -1]].tolist() == pytest.approx([0.05, 0.05], abs=1e-6)  # thin horns
+    assert moon.sd.max() == pytest.approx(0.22, abs=1e-3)  # and a thick back
+    assert ((moon.means - centre)[:, 0] > 1.07).sum() == 0  # open to the right
+    radius = spiral.means.norm(dim=1)
+    assert (radius[1:] > radius[:-1]).all()
+    assert radius[-1] == pytest.approx(2)
+    turns = torch.atan2(*spiral.means[1:].flip(1).T).diff().remainder(2 * torch.pi).sum() / (2 * torch.pi)
+    assert 1.4 < turns < 1.75  # of 3.5 π, less the first step, which is taken from the centre
+    assert set(spiral.sd.tolist()) == {0.08}
+    torch.testing.assert_close(eight.means.norm(dim=1), torch.full((8,), 1.8, dtype=torch.float64))
+    assert torch.pdist(eight.means).min() == pytest.approx(2 * 1.8 * torch.sin(torch.tensor(torch.pi / 8)).item())
+    assert set(eight.sd.tolist()) == {0.15}
+
+
+def test_a_mixture_in_any_dimension_has_the_velocity_of_its_particles(generator):
+    dist = GaussianMixture(torch.randn(3, 4, generator=generator), sd=[0.3, 0.5, 0.8])
+    x, t = dist.sample(400_000, generator).double(), 0.5
+    z = interpolate(x[:10], torch.randn(10, 4, generator=generator).double(), t)[0]
+    for here, expected in zip(z, dist.velocity(z, t)):
+        eps = (here - (1 - t) * x) / t
+        weight = torch.softmax(-eps.square().sum(dim=1) / 2, dim=0)[:, None]
+        mean = (weight * (eps - x)).sum(dim=0)
+        standard_error = (weight**2 * (eps - x - mean) ** 2).sum(dim=0).sqrt()
+        assert ((mean - expected).abs() < 5 * standard_error + 1e-3).all()
+
+
+def test_the_density_of_a_mixture_integrates_to_one_in_three_dimensions(generator):
+    dist = GaussianMixture([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], sd=0.5)
+    box = 8 * torch.rand(400_000, 3, generator=generator) - 4
+    assert (dist.density(box).mean() * 8**3).item() == pytest.approx(1, abs=0.03)
+
+
+def test_far_out_a_mixture_is_unlikely_and_not_impossible():
+    far = torch.tensor([[30.0, 0.0]])
+    assert off_support(DISTRIBUTIONS["eight_gaussians"], far) == 0
+    assert DISTRIBUTIONS["eight_gaussians"].log_density(far).isfinite().all()
+    assert DISTRIBUTIONS["checkerboard"].log_density(torch.tensor([[0.5, 0.5], [0.5, -0.5]])).tolist() == [
+        pytest.approx(-2.0794415), -torch.inf]
+
+
+def test_times_may_be_numbers(dist, generator):
+    z = torch.randn(5, 2, generator=generator)
+    torch.testing.assert_close(dist.velocity(z, 0.5), dist.velocity(z, torch.full((5, 1), 0.5)))
+    torch.testing.assert_close(interpolate(z, -z, 1)[0], -z)

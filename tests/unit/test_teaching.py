@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "teaching.md").read_text()
 USAGE = json.loads((ROOT / "docs" / "usage.json").read_text())
 HEADINGS = [re.sub(r"[*$`\\]|mathrm|[{}]", "", line) for path in (ROOT / "notebooks").glob("*.py")

@@ -1,0 +1,6 @@
+"""Sliders over figures, and a place to bring data of one's own."""
+
+from .own_data import OwnData
+from .sliders import chord_slider, comparison_panel, error_slider, steps_slider
+
+__all__ = ["OwnData", "chord_slider", "comparison_panel", "error_slider", "steps_slider"]

@@ -1,0 +1,79 @@
+"""A panel is controls over a figure, described once. Displayed, it is live: ipywidgets that redraw. For a page without
+a kernel set the environment variable MFUTILS_PANELS=frames: every picture is then drawn beforehand.
+
+Only what ipywidgets 7.7 and 8 share is used. A live picture is one HTML widget with an <img>, since that alone
+carries alternative text, does not flicker, and is never stacked twice.
+"""
+
+import base64
+import html
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import ipywidgets
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from .. import plots
+
+
+class Choice(NamedTuple):
+    """One of several options; a slider over them, or a menu."""
+
+    name: str
+    options: Sequence
+    slider: bool = True
+
+    def widget(self):
+        kind = ipywidgets.SelectionSlider if self.slider else ipywidgets.Dropdown
+        return kind(options=list(self.options), description=self.name)
+
+
+class Interval(NamedTuple):
+    """Two times on `levels` even intervals of [0, 1], as one slider with two handles: r > t is impossible."""
+
+    levels: int
+    start: tuple = (0.0, 1.0)
+
+    def widget(self):
+        return ipywidgets.FloatRangeSlider(min=0, max=1, step=1 / self.levels, value=self.start, description="r, t",
+                                           readout_format=".2f", layout=ipywidgets.Layout(width="420px"))
+
+
+@dataclass
+class Panel:
+    """draw(*values of the controls) moves the figure's artists and returns the alternative text; an interval's value
+    is the pair (r, t)."""
+
+    controls: Sequence
+    figure: Figure
+    draw: Callable
+
+    def live(self):
+        """The panel as an ipywidgets box: the controls, then the picture."""
+        image, controls = ipywidgets.HTML(), [control.widget() for control in self.controls]
+
+        def redraw(_=None):
+            image.value = img(self.figure, self.draw(*(control.value for control in controls)))
+
+        for control in controls:
+            control.observe(redraw, names="value")
+        redraw()
+        return ipywidgets.VBox([*controls, image])
+
+    def _ipython_display_(self):
+        if os.environ.get("MFUTILS_PANELS") == "frames":
+            from .frames import frames  # not needed on a live page
+            display(frames(self))
+        else:
+            display(self.live())
+
+
+def img(fig, alt):
+    """The figure as an HTML image. It is laid out the first time only: faster, and nothing jumps."""
+    data = base64.b64encode(plots.png(fig)).decode()
+    fig.set_layout_engine("none")
+    width = round(fig.get_figwidth() * plots.DPI / 2)
+    return f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'

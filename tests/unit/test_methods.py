@@ -1,0 +1,110 @@
+"""The shipped networks are those of the record, and they do what the course says."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+
+from mfutils import (
+    DISTRIBUTIONS,
+    METHODS,
+    gaussian,
+    load_pretrained,
+    load_record,
+    map_error,
+    midpoint,
+    sample,
+    sliced_w2,
+    total_variation,
+    train_method,
+)
+from mfutils.methods import RECIPE, two_times
+from mfutils.metrics import energy_distance
+
+RECORD = load_record()
+README = (Path(__file__).parents[2] / "README.md").read_text()
+NFE = [1, 2, 4, 8, 16, 32, 64, 128]
+NFE_OF_MIDPOINT = [2, 4, 8, 12, 16, 24, 32, 64]
+
+
+def runs(distribution, method):
+    return [run for run in RECORD["runs"] if (run["distribution"], run["method"]) == (distribution, method)]
+
+
+def scores(distribution, method, nfe, metric="sliced_w2", solver=None):
+    """Recorded distances, one per seed."""
+    solver = solver or ("euler" if method == "flow_matching" else "own")
+    return [run[solver][metric][str(nfe)] for run in runs(distribution, method)]
+
+
+def test_the_record_is_complete():
+    kept = {(run["distribution"], run["method"], run["seed"]) for run in RECORD["runs"]}
+    between = product(("checkerboard", "spiral"), ("own_target", "averaged_target"), range(5))
+    assert kept == {*product(DISTRIBUTIONS, METHODS, range(5)), *between}
+    assert len(RECORD["runs"]) == len(kept) == 100
+    assert RECORD["recipe"] == RECIPE
+    assert RECORD["pairs_of_floor"] >= 400
+    for run in RECORD["runs"]:
+        assert run["seconds"] > 0
+        for solver, nfe in (("euler", NFE), ("midpoint", NFE_OF_MIDPOINT), ("own", NFE)):
+            assert (solver in run) == ((solver == "own") != (run["method"] == "flow_matching"))
+            for metric, values in run.get(solver, {}).items():
+                assert [int(n) for n in values] == nfe
+                assert metric == "map_error" or run["distribution"] in RECORD["floor"][metric]
+                assert all(0 < value < 3 for value in values.values())
+    for floors in RECORD["floor"].values():
+        assert all(0 < mean < high for mean, high in floors.values())
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_recorded_distances_are_those_of_the_shipped_files(distribution, method):
+    dist, generator = DISTRIBUTIONS[distribution], torch.Generator().manual_seed(1000)  # as for the record, seed 0
+    z_1, target = gaussian(RECORD["n"], generator), dist.sample(RECORD["n"], generator)
+    cases = [("euler" if method == "flow_matching" else "own", load_pretrained(distribution, method), 1, 1),
+             ("euler" if method == "flow_matching" else "own", load_pretrained(distribution, method), 4, 4)]
+    if method == "flow_matching":
+        cases.append(("midpoint", load_pretrained(distribution, method, solver=midpoint), 8, 4))
+    for solver, u, nfe, n_steps in cases:
+        points = sample(u, z_1, n_steps)
+        for metric in (sliced_w2, total_variation, energy_distance):
+            recorded = scores(distribution, method, nfe, metric.__name__, solver)[0]
+            assert metric(points, target) == pytest.approx(recorded, rel=0.02)
+        error = map_error(u, dist, z_1[:RECORD["n_of_map_error"]], n_steps).square().mean().sqrt()
+        assert error.item() == pytest.approx(scores(distribution, method, nfe, "map_error", solver)[0], rel=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_whatever_is_trained_can_be_sampled(method):
+    u, losses = train_method("spiral", method, n_steps=2, batch_size=300)
+    assert sample(u, gaussian(3), 2).shape == (3, 2)
+    assert losses.shape == (2,)
+
+
+def test_each_method_uses_its_own_loss_and_times():
+    sets = {}
+    for method, (_, loss, times, with_average) in METHODS.items():
+        assert loss.__name__ == f"{method}_loss"
+        assert with_average == ("u_average" in loss.__code__.co_varnames)
+        drawn = times(1000, torch.Generator().manual_seed(0))
+        sets[method] = drawn
+    assert sets["flow_matching"].shape == (1000, 1)
+    assert (sets["mean_flow"][0] == sets["mean_flow"][1]).float().mean() == 0.625
+    assert (sets["mean_flow"][0] == 0).float().mean() == 0.125
+
+
+def test_training_takes_what_train_takes():
+    def times(n, generator):
+        return two_times(n, generator)
+
+    short = dict(n_steps=2, batch_size=8)
+    _, losses = train_method(DISTRIBUTIONS["spiral"], "mean_flow", times=times, with_average=False, **short)
+    _, same_losses = train_method("spiral", "mean_flow", **short)
+    assert losses.equal(same_losses)
+
+
+def test_training_for_a_tenth_of_the_steps_goes_most_of_the_way():
+    u, _ = train_method("crescent", "self_distilled_mean_flow", n_steps=1000, ema_decay=0.99)
+    z_1, target = gaussian(20_000, torch.manual_seed(0)), DISTRIBUTIONS["crescent"].sample(20_000)
+    assert sliced_w2(sample(u, z_1, 1), target) < 0.08

@@ -1,0 +1,127 @@
+"""Promises of the repository: one truth about versions, imports that point one way, a README that holds."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+import mfutils
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+README = (ROOT / "README.md").read_text()
+
+
+def pins():
+    lines = re.findall(r"^[^#\n]+$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert all(re.fullmatch(r"[a-z0-9_-]+==[0-9.]+", line) for line in lines)  # exact, without a local suffix
+    return dict(line.split("==") for line in lines)
+
+
+def test_every_requirement_has_a_pin_within_its_range():
+    wanted = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+    for requirement in wanted:
+        assert pins()[requirement.name] in requirement.specifier, requirement
+    assert pins()["torch"] == "2.13.0"
+    assert "2.11" in next(r for r in wanted if r.name == "torch").specifier
+
+
+def test_environment_yml_takes_its_versions_from_the_pins():
+    conda, pip = [], []
+    for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]:
+        if isinstance(entry, dict):
+            pip = entry["pip"]
+        else:
+            conda.append(entry)
+    assert pip[1:] == ["-c constraints.txt", "-e .[test]"]  # Binder then copies the whole repository first
+    assert pip[0] == "--extra-index-url https://download.pytorch.org/whl/cpu"  # else the image holds gigabytes of CUDA
+    assert len(conda) == 2
+    assert conda[1] == "pip"
+    assert conda[0].removeprefix("python=") in SpecifierSet(PROJECT["requires-python"])
+
+
+def imports(path):
+    """The modules that a file imports, as they are written, with a dot for each level up."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield "." * node.level + node.module
+        elif isinstance(node, ast.ImportFrom):
+            yield from ("." * node.level + alias.name for alias in node.names)
+
+
+def test_imports_point_one_way():
+    order = ["checks", "data", "exact", "flow", "nets", "checkpoints", "training", "metrics", "exercises", "methods",
+             "shapes", "plots"]
+    assert {path.stem for path in (ROOT / "mfutils").glob("*.py")} - {"__init__"} == set(order)
+    allowed = {"flow": {"checks"}, "exact": {"checks"}, "data": {"checks"}, "nets": set(), "plots": set()}
+    for name in order:
+        used = {module[1:] for module in imports(ROOT / "mfutils" / f"{name}.py") if module.startswith(".")}
+        assert used <= set(order[: order.index(name)]), name  # so nothing imports the widgets
+        assert used <= allowed.get(name, used), name
+    order = ["panel", "frames", "pad", "own_data", "sliders"]
+    assert {path.stem for path in (ROOT / "mfutils" / "widgets").glob("*.py")} - {"__init__"} == set(order)
+    for name in ["pad", "own_data", "sliders"]:
+        used = {module[1:] for module in imports(ROOT / "mfutils" / "widgets" / f"{name}.py")
+                if re.match(r"\.\w", module)}
+        assert used <= set(order[: order.index(name)]), name
+
+
+def test_tools_share_one_module_and_not_each_other():
+    tools = {path.stem for path in (ROOT / "tools").glob("*.py")}
+    for name in tools:
+        assert set(imports(ROOT / "tools" / f"{name}.py")) & tools <= {"course"}, name
+
+
+def test_whatever_is_imported_is_declared():
+    called = {"pil": "pillow", "yaml": "pyyaml"}
+    ours = {"mfutils", *(path.stem for path in [*(ROOT / "tools").glob("*.py"), *(ROOT / "tests").rglob("*.py")])}
+
+    def packages(files):
+        names = {module.split(".")[0].lower() for path in files for module in imports(path)} - {""}
+        return {called.get(name, name) for name in names - ours - {name.lower() for name in sys.stdlib_module_names}}
+
+    declared = {Requirement(line).name for line in PROJECT["dependencies"]}
+    for_tests = declared | {Requirement(line).name for line in PROJECT["optional-dependencies"]["test"]}
+    assert packages([*(ROOT / "mfutils").rglob("*.py"), *(ROOT / "notebooks").glob("*.py")]) <= declared
+    assert packages([*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").glob("*.py")]) <= for_tests
+
+
+def test_the_readmes_code_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    fewer = code.replace("board.sample, times)", "board.sample, times, n_steps=20)")
+    assert fewer != code
+    program = f"{fewer}\nassert x.shape == (5000, 2)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_exist_and_say_what_they_do():
+    for name in mfutils.__all__:
+        thing = getattr(mfutils, name)
+        if callable(thing):
+            assert thing.__doc__, name
+
+
+def test_the_readme_names_the_two_commands_and_every_notebook():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    assert "make lab" in README
+    assert "make test" in README
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{path.name}" in README
+    for picture in re.findall(r"!\[.+?\]\((?!https:)(.+?)\)", README):
+        assert (ROOT / picture).is_file()
+
+
+def test_ci_runs_the_readmes_test_command():
+    assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
+    assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()

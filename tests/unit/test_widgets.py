@@ -1,0 +1,205 @@
+"""Every panel, live and as frames: the picture and its text follow the controls."""
+
+import base64
+import io
+import json
+import re
+import sys
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from traitlets import TraitError
+
+from mfutils import plots, widgets
+from mfutils.widgets import own_data as own_data_module
+from mfutils.widgets.frames import DPI, frames
+from mfutils.widgets.panel import Choice, Interval, Panel
+
+CLOUD = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+LEVELS = 4
+KEYS = [(i, j) for j in range(LEVELS + 1) for i in range(j + 1)]
+COMBINATIONS = [(name, method, n) for name in ("a", "b") for method in ("c", "mean_flow") for n in (1, 2)]
+SQUARES = torch.stack([torch.linspace(1, 0, 51), torch.linspace(1, 0, 51) ** 2], dim=1)  # z_s = (s, s²)
+
+
+def steps_slider():
+    return widgets.steps_slider({1: CLOUD, 8: 2 * CLOUD}, CLOUD, {1: 0.5, 8: 0.25})
+
+
+def error_slider():
+    errors = {key: torch.full((16,), sum(key) / 10) for key in KEYS}
+    return widgets.error_slider(errors, {key: key[0] + key[1] / 10 for key in KEYS}, LEVELS)
+
+
+def comparison_panel():
+    samples = {key: (k + 1) / 4 * CLOUD for k, key in enumerate(COMBINATIONS)}
+    return widgets.comparison_panel(samples, {"a": CLOUD, "b": -CLOUD},
+                                    {key: k / 10 for k, key in enumerate(COMBINATIONS)})
+
+
+def picture(box):
+    """The <img> of a live panel: its alternative text and its data."""
+    pattern = r'<img alt="(.*?)" width="\d+" src="data:image/png;base64,(.*)">'
+    return re.fullmatch(pattern, box.children[-1].value).groups()
+
+
+def pixels(data):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
+
+
+def test_the_steps_slider_shows_the_number_of_steps_and_the_distance():
+    box = steps_slider().live()
+    slider = box.children[0]
+    alt, before = picture(box)
+    assert "after 1 steps" in alt
+    slider.value = 8
+    alt, after = picture(box)
+    assert "after 8 steps" in alt
+    assert "0.250" in alt
+    assert before != after
+    slider.value = 1
+    assert picture(box)[1] == before
+
+
+def test_the_chord_slider_reports_the_average_velocity_and_draws_its_chord():
+    panel = widgets.chord_slider(SQUARES)
+    box = panel.live()
+    slider = box.children[0]
+    slider.value = (0.2, 0.8)
+    assert "u = (1.00, 1.00)" in picture(box)[0]
+    drawn = [line.get_xydata().tolist() for line in panel.figure.axes[0].lines]
+    chord = [[pytest.approx(0.8), pytest.approx(0.64)], [pytest.approx(0.2), pytest.approx(0.04)]]
+    assert drawn.count(chord) == 2  # the chord and its ends
+    slider.value = (0.5, 0.5)
+    assert "velocity v" in picture(box)[0]
+
+
+def test_r_after_t_is_impossible():
+    slider = Interval(10).widget()
+    with pytest.raises(TraitError, match="lower > upper"):
+        slider.value = (0.8, 0.3)
+    assert slider.value == (0.0, 1.0)
+
+
+def test_the_error_slider_reads_the_interval_it_shows():
+    panel = error_slider()
+    box, shown = panel.live(), panel.figure.axes[0].images[0]
+    for i, j in KEYS:
+        box.children[0].value = (i / LEVELS, j / LEVELS)
+        assert f"rms error {i + j / 10:.3f}" in picture(box)[0]
+        assert shown.get_array().mean() == pytest.approx((i + j) / 10)
+
+
+def test_the_comparison_panel_finds_every_combination():
+    panel = comparison_panel()
+    box, (left, right) = panel.live(), panel.figure.axes
+    for k, key in enumerate(COMBINATIONS):
+        for control, value in zip(box.children, key):
+            control.value = value
+        assert f"sliced W2 {k / 10:.3f}" in picture(box)[0]
+        assert left.lines[0].get_xydata() == pytest.approx((k + 1) / 4 * CLOUD.numpy(), abs=1e-6)
+        assert right.lines[0].get_xydata() == pytest.approx((1 if key[0] == "a" else -1) * CLOUD.numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize("make", [steps_slider, lambda: widgets.chord_slider(SQUARES), error_slider, comparison_panel],
+                         ids=["steps", "chord", "error", "comparison"])
+def test_every_frame_is_the_picture_that_its_labels_name(make):
+    """Knob by knob: the frame at a position shows what the live panel shows at the value of its label."""
+    page = frames(make()).data
+    labels = [json.loads(text.replace("&quot;", '"')) for text in re.findall(r'data-labels="(.*?)"', page)]
+    menus = [re.findall(r"<option.*?>(.*?)<", menu) for menu in re.findall(r"<select.*?</select>", page)]
+    pictures = json.loads(re.search(r'<script type="application/json">(.*)</script>', page)[1])
+    ordered = 'name="r"' in page
+    every = menus + labels
+    size = len(every[0])
+    assert len(pictures) == (size * (size + 1) // 2 if ordered else np.prod([len(knob) for knob in every]))
+    live = make()
+    for key, (alt, picture_there) in pictures.items():
+        chosen = [knob[int(position)] for knob, position in zip(every, key.split(","))]
+        if ordered:
+            values = [tuple(float(text) for text in chosen)]
+        else:
+            values = [next(option for option in control.options if str(option) == text)
+                      for control, text in zip(live.controls, chosen)]
+        assert alt == live.draw(*values)
+        here = base64.b64encode(plots.light(plots.png(live.figure, DPI)))
+        live.figure.set_layout_engine("none")
+        assert (pixels(picture_there) == pixels(here)).all()
+
+
+def test_a_panel_is_live_unless_the_environment_asks_for_frames(monkeypatch):
+    shown = []
+    monkeypatch.setattr("mfutils.widgets.panel.display", shown.append)
+    steps_slider()._ipython_display_()
+    monkeypatch.setenv("MFUTILS_PANELS", "frames")
+    steps_slider()._ipython_display_()
+    live, page = shown
+    assert isinstance(live, ipywidgets.VBox)
+    assert '<figure class="panel">' in page.data
+
+
+def test_text_is_escaped_and_pictures_do_not_pile_up():
+    fig, _ = plots.planes(["x"])
+    panel = Panel([Choice("<k>", range(300))], fig, lambda value: f'"{value}" < 301')
+    box = panel.live()
+    for value in range(1, 20):
+        box.children[0].value = value
+    assert box.children[-1].value.count("<img") == 1
+    assert "&quot;19&quot; &lt; 301" in box.children[-1].value
+
+
+def test_figures_are_not_registered_with_pyplot():
+    import matplotlib.pyplot as plt
+
+    steps_slider().live()
+    assert plt.get_fignums() == []
+
+
+def own_data():
+    panel = widgets.OwnData("I")
+    (write, choose, _), (pad, image), state = panel.children[0].children, panel.children[1].children, panel.children[2]
+    return panel, write, choose, pad, image, state
+
+
+def test_own_data_is_what_came_last():
+    panel, write, _, pad, image, state = own_data()
+    first = panel.distribution
+    write.value = "❀"
+    flower = panel.distribution
+    assert flower is not first
+    assert f"{len(flower.means)} Gaussians" in image.value
+    pad.points = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.1]]
+    assert len(panel.distribution.means) == 3
+    assert "3 Gaussians" in image.value
+    assert state.value == ""
+    drawn = panel.distribution
+    pad.points = []  # cleared, to draw anew
+    assert panel.distribution is drawn
+    assert state.value == ""
+
+
+def test_own_data_keeps_the_last_that_worked_and_says_what_is_wrong():
+    panel, write, _, _, image, state = own_data()
+    before = panel.distribution, image.value
+    write.value = "  "
+    assert "text is empty" in state.value
+    assert (panel.distribution, image.value) == before
+
+
+@pytest.mark.parametrize("value", [
+    {"a.txt": {"metadata": {}, "content": b"1 2\n3 4"}},  # ipywidgets 7
+    ({"name": "a.txt", "content": memoryview(b"1 2\n3 4")},),  # ipywidgets 8
+], ids=["7", "8"])
+def test_an_uploaded_file_is_read_in_both_versions_of_ipywidgets(value):
+    assert own_data_module.uploaded(value) == b"1 2\n3 4"
+
+
+def test_without_anywidget_there_is_no_pad_but_a_word_about_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mfutils.widgets.pad", None)
+    panel, write, _, pad, _, _ = own_data()
+    assert "pip install anywidget" in pad.value
+    write.value = "O"
+    assert "Gaussians" in panel.children[1].children[1].value
