@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handout colab html weights bench usage badges picture lint clean
+.PHONY: help setup lab test notebooks handout colab html weights bench results usage badges picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,8 +16,8 @@ setup: .venv/ready  ## build .venv from the pins, if something changed
 lab: setup  ## open the course in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)  # root: in a container
 
-test: setup  ## run the tests, and every notebook cell by cell
-	$(BIN)/python -m pytest
+test: setup  ## run the tests, and every notebook cell by cell, on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 	$(BIN)/python tools/make_notebooks.py
@@ -28,7 +28,7 @@ handout: setup  ## write copies for a workshop: learners (no solutions), instruc
 colab: setup  ## write notebooks that stand alone, to upload to Google Colab
 	$(BIN)/python tools/make_colab.py
 
-html: setup  ## write every notebook as a page that needs no kernel and no network (six minutes)
+html: setup  ## write every notebook as a page that needs no kernel and no network (four minutes)
 	$(BIN)/python tools/make_html.py
 
 .venv-colab/ready: tests/colab.txt
@@ -42,7 +42,10 @@ weights: setup  ## train the networks that come with the course (an hour and a h
 bench: setup  ## measure what a training step costs, and what quality costs (five minutes)
 	$(BIN)/python tools/bench.py
 
-usage: setup  ## measure what one learner uses, for the teacher's page (seven minutes)
+results: setup  ## write docs/results.md and the numbers of the README from the record
+	$(BIN)/python tools/make_results.py
+
+usage: setup  ## measure what one learner uses, for the teacher's page (five minutes)
 	$(BIN)/python tools/usage.py
 
 badges: setup  ## put "Open in Colab" into the README, once pyproject.toml has an address

@@ -17,7 +17,7 @@
 #
 # **The question.** What does flow matching learn, and what does a sample of it cost?
 #
-# **The ending.** A small network learns the velocity nearly perfectly, and still needs dozens of steps for a sharp sample.
+# **The ending.** A small network learns the velocity nearly perfectly, and still needs dozens of Euler steps for a sharp sample.
 # Here is one trained beforehand; you will train your own below and find the same.
 
 # %%
@@ -323,7 +323,8 @@ assert furthest < 1e-3
 #
 # * Regression on the conditional velocity learns the marginal one; the price is a loss with a high floor, not a bias.
 # * A small network reaches that floor in about half a minute.
-# * With 8 evaluations a sample is still more than five times the noise floor away, **even with the exact velocity**.
+# * With 8 Euler steps a sample is still more than five times the noise floor away, **even with the exact velocity**. A better solver needs about a
+#   dozen evaluations (exercise 2).
 #
 # Next: [learn the average velocity, and ask once](03_mean_flow.ipynb).
 #

@@ -410,8 +410,7 @@ tangents = {"conditional": lambda u_net, z, t, v: v,
 def loss_with(tangent):
     def loss(u_net, x, eps, r, t):
         z, v = interpolate(x, eps, t)
-        rates = tangent(u_net, z, t, v), torch.zeros_like(r), torch.ones_like(t)
-        u, dudt = torch.func.jvp(u_net, (z, r, t), rates)
+        u, dudt = total_derivative(u_net, z, r, t, tangent(u_net, z, t, v))
         return (u - (v - (t - r) * dudt).detach()).square().sum(dim=1).mean()
 
     return loss

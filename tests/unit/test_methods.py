@@ -1,11 +1,14 @@
 """The shipped networks are those of the record, and they do what the course says."""
 
+import re
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from make_results import results_page, with_results
 from mfutils import (
     DISTRIBUTIONS,
     METHODS,
@@ -23,7 +26,8 @@ from mfutils.methods import RECIPE, two_times
 from mfutils.metrics import energy_distance
 
 RECORD = load_record()
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 NFE = [1, 2, 4, 8, 16, 32, 64, 128]
 NFE_OF_MIDPOINT = [2, 4, 8, 12, 16, 24, 32, 64]
 
@@ -108,3 +112,22 @@ def test_training_for_a_tenth_of_the_steps_goes_most_of_the_way():
     u, _ = train_method("crescent", "self_distilled_mean_flow", n_steps=1000, ema_decay=0.99)
     z_1, target = gaussian(20_000, torch.manual_seed(0)), DISTRIBUTIONS["crescent"].sample(20_000)
     assert sliced_w2(sample(u, z_1, 1), target) < 0.08
+
+
+def test_the_readme_and_the_page_of_results_are_what_the_record_says():
+    assert with_results(README) == README
+    assert "<!-- make results -->" in README
+    assert (ROOT / "docs" / "results.md").read_text() == results_page()
+
+
+def test_one_evaluation_is_worth_what_the_readme_says():
+    """The same by another way: NumPy on the means, for the one sentence that everybody will quote."""
+    quoted = re.search(r"the work of between (\d+) and (\d+) evaluations of flow matching by a good solver", README)
+    low, high = [], []
+    for name, metric in product(DISTRIBUTIONS, ("sliced_w2", "total_variation")):
+        goal = np.mean(scores(name, "self_distilled_mean_flow", 1, metric))
+        curve = [np.mean(scores(name, "flow_matching", nfe, metric, "midpoint")) for nfe in NFE_OF_MIDPOINT]
+        first = int(np.argmax(np.array(curve) <= goal))
+        low.append(NFE_OF_MIDPOINT[first - 1])
+        high.append(NFE_OF_MIDPOINT[first])
+    assert tuple(map(int, quoted.groups())) == (min(low), max(high))

@@ -1,0 +1,179 @@
+"""Write what the record says: tables in docs/results.md, and the README's numbers. `make results`."""
+
+import re
+import statistics
+
+from course import ROOT
+from mfutils import DISTRIBUTIONS, METHODS, load_record
+
+RECORD = load_record()
+NAMES = {name: name.replace("_", " ").replace("gaussians", "Gaussians") for name in DISTRIBUTIONS}
+STEPS = {  # the table of one factor: each line changes one thing more
+    "mean_flow": "(a) conditional tangent: mean flow",
+    "improved_mean_flow": "(b) own tangent: improved mean flow",
+    "own_target": "(c) own tangent and, where r < t, own target",
+    "averaged_target": "(d) the same from the moving average",
+    "self_distilled_mean_flow": "(e) the same with the robust weight: self-distilled mean flow",
+}
+
+
+def scores(distribution, method, metric, nfe, solver=None):
+    """One recorded distance per seed, in the order of the seeds: methods share noise and target within a seed."""
+    solver = solver or ("euler" if method == "flow_matching" else "own")
+    return [run[solver][metric][str(nfe)] for run in sorted(RECORD["runs"], key=lambda run: run["seed"])
+            if (run["distribution"], run["method"]) == (distribution, method)]
+
+
+def mean(*which):
+    return statistics.mean(scores(*which))
+
+
+def title(method):
+    return method.replace("_", " ").replace("self distilled", "self-distilled")
+
+
+def number(value, digits=3):
+    return f"{value:#.{digits}g}"
+
+
+def spread(values):
+    return f"{number(statistics.mean(values))} ± {number(statistics.stdev(values), 2)}"
+
+
+def table(rows, corner=""):
+    """Markdown from a dict from row label to (dict from column to text)."""
+    columns = list(next(iter(rows.values())))
+    lines = [[corner, *columns], ["---"] + ["--:"] * len(columns)]
+    lines += [[label, *(cells[column] for column in columns)] for label, cells in rows.items()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def both(distribution, method, nfe, solver=None):
+    return " / ".join(number(mean(distribution, method, metric, nfe, solver))
+                      for metric in ("sliced_w2", "total_variation"))
+
+
+def worth(distribution, method, metric, solver):
+    """How many evaluations of flow matching do as well as one of the method, by the means: the most recorded that
+    do not, and the least that do, or None."""
+    goal = mean(distribution, method, metric, 1)
+    every = [int(nfe) for nfe in next(run for run in RECORD["runs"] if solver in run)[solver][metric]]
+    enough = [nfe for nfe in every if mean(distribution, "flow_matching", metric, nfe, solver) <= goal]
+    return max(nfe for nfe in every if nfe < min(enough, default=999)), min(enough, default=None)
+
+
+def worth_range(method, solver):
+    """`worth` over all distributions and the two metrics, in words."""
+    low, high = zip(*(worth(name, method, metric, solver)
+                      for name in DISTRIBUTIONS for metric in ("sliced_w2", "total_variation")))
+    return f"between {min(low)} and {f'more than {max(low)}' if None in high else max(high)}"
+
+
+def readme_block():
+    rows = {title(method): {label: both(name, method, 1) for name, label in NAMES.items()} for method in METHODS}
+    for nfe in (8, 12):
+        rows[f"flow matching by midpoint, {nfe} NFE"] = {label: both(name, "flow_matching", nfe, "midpoint")
+                                                         for name, label in NAMES.items()}
+    floor = RECORD["floor"]
+    rows["noise floor"] = {label: " / ".join(number(floor[metric][name][0]) for metric in
+                                             ("sliced_w2", "total_variation")) for name, label in NAMES.items()}
+    method = "self_distilled_mean_flow"
+    return f"""One evaluation (NFE) a sample: distance to the target by sliced W2 / total variation, mean of five seeds,
+{RECORD['n']:,} points. The noise floor is the distance of two fresh target sets.
+
+{table(rows)}
+
+Every network was trained for {RECORD['recipe']['n_steps']:,} steps. **One evaluation of the self-distilled mean flow
+does the work of {worth_range(method, 'midpoint')} evaluations of flow matching by a good solver, the midpoint rule,
+and of {worth_range(method, 'euler')} by Euler's** (by distribution and metric).
+Spreads, paired differences, and more steps: [docs/results.md](docs/results.md)."""
+
+
+def by_steps(metric):
+    text = ""
+    for name, label in NAMES.items():
+        mean_floor, high = RECORD["floor"][metric][name] if metric != "map_error" else (None, None)
+        text += f"\n**{label}**" + (f", noise floor {number(mean_floor)}, 95 % quantile {number(high)}" if high else "")
+        rows = {}
+        for solver, methods in (("euler", ["flow_matching"]), ("midpoint", ["flow_matching"]), ("own", METHODS)):
+            for method in methods:
+                if solver == "own" and method == "flow_matching":
+                    continue
+                line = title(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
+                rows[line] = {f"{nfe} NFE": "" for nfe in (1, 2, 4, 8, 12, 16, 24, 32, 64, 128)}
+                every = next(run for run in RECORD["runs"] if solver in run)[solver][metric]
+                for nfe in every:
+                    rows[line][f"{nfe} NFE"] = spread(scores(name, method, metric, nfe, solver))
+        text += f"\n\n{table(rows)}\n"
+    return text
+
+
+def paired(metric):
+    """Differences between methods in one step, seed by seed: mean ± standard error, and how many have the sign."""
+    rows = {}
+    for better, worse in (("improved_mean_flow", "mean_flow"), ("self_distilled_mean_flow", "improved_mean_flow"),
+                          ("self_distilled_mean_flow", "mean_flow")):
+        cells = {}
+        for name, label in NAMES.items():
+            gaps = [a - b for a, b in zip(scores(name, worse, metric, 1), scores(name, better, metric, 1))]
+            error = statistics.stdev(gaps) / len(gaps) ** 0.5
+            cells[label] = f"{statistics.mean(gaps):+.4f} ± {error:.4f} ({sum(gap > 0 for gap in gaps)} of {len(gaps)})"
+        rows[f"{title(worse)} − {title(better)}"] = cells
+    return table(rows)
+
+
+def one_factor():
+    columns = {"1 NFE, sliced W2": ("sliced_w2", 1), "1 NFE, total variation": ("total_variation", 1),
+               "8 NFE, total variation": ("total_variation", 8), "1 NFE, map error": ("map_error", 1)}
+    return "\n".join(f"\n**{NAMES[name]}**\n\n" + table(
+        {label: {column: spread(scores(name, method, *which)) for column, which in columns.items()}
+         for method, label in STEPS.items()}) for name in ("checkerboard", "spiral"))
+
+
+def results_page():
+    seconds = {title(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
+               if (values := [run["seconds"] for run in RECORD["runs"] if run["method"] == method])}
+    steps, batch = RECORD["recipe"]["n_steps"], RECORD["recipe"]["batch_size"]
+    return f"""# Results
+
+Written by `make results` from mfutils/weights/record.json, which `make weights` makes: {len(RECORD['runs'])} runs of
+{steps:,} steps of {batch:,} points, five seeds, {RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']},
+Python {RECORD['python']}. Distances are from {RECORD['n']:,} points, mean ± standard deviation over seeds; map errors
+(rms) from {RECORD['n_of_map_error']:,}. Noise floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets.
+Within a seed all methods share noise and target, so that differences can be paired. Training, one run, one thread:
+
+{table(seconds, "median over runs")}
+
+## Sliced W2
+{by_steps("sliced_w2")}
+## Total variation
+{by_steps("total_variation")}
+## Map error
+{by_steps("map_error")}
+## Paired differences in one step
+
+Mean ± standard error over seeds, and in how many of them the second method is the better one.
+
+Sliced W2:
+
+{paired("sliced_w2")}
+
+Total variation:
+
+{paired("total_variation")}
+
+## From mean flow to self-distillation, one factor at a time
+{one_factor()}
+"""
+
+
+def with_results(readme):
+    """The README with its block of results as the record has them."""
+    return re.sub(r"(?s)(<!-- make results -->\n).*?(\n<!-- end -->)",
+                  lambda found: found[1] + readme_block() + found[2], readme)
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "results.md").write_text(results_page())
+    path = ROOT / "README.md"
+    path.write_text(with_results(path.read_text()))
