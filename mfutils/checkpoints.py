@@ -1,11 +1,14 @@
-"""Nothing is lost: a run is written down whole or not at all, read back only into the run that wrote it, and stopped
-between two steps."""
+"""Checkpoints are written whole or not at all, and read back only into a run like the one that wrote them; a stop waits
+for the end of the step."""
 
 import functools
 import itertools
 import os
 import signal
+import tempfile
 import threading
+import types
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,32 +34,34 @@ def save(path, recipe, step, history, generator, parts):
 def load(path, recipe, history, generator, parts):
     """Set a run to what `path` holds and return the step it had reached. Nothing in the file is executed.
 
-    Raises ValueError, before anything is changed, where the file is no checkpoint or is one of another run.
+    Raises ValueError where the file is no checkpoint or is one of another run.
     """
     try:
         saved = torch.load(path, map_location=history.device, weights_only=True)
-        theirs, step, old_history = saved["recipe"], saved["step"], saved["history"]
+        theirs = saved["recipe"]
         differ = [name for name in {**recipe, **theirs} if recipe.get(name) != theirs.get(name)]
+        if not differ:
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+            history.copy_(saved["history"])
+            generator.set_state(saved["generator"].cpu())
+            return saved["step"]
     except OSError:
         raise
     except Exception as error:  # whatever a foreign or truncated file makes torch.load say
         raise ValueError(f"{path} is not a checkpoint written by `train` ({type(error).__name__}). Give the file that "
                          "the message of the stopped run named, or start afresh without resume.") from None
-    if differ:
-        was, now = ({name: run.get(name) for name in differ} for run in (theirs, recipe))
-        raise ValueError(f"{path} was saved by a run with {was}; this call has {now}. "
-                         "Resume with the same arguments, or start afresh without resume.")
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    history.copy_(old_history)
-    generator.set_state(saved["generator"].cpu())
-    return step
+    was, now = ({name: run.get(name) for name in differ} for run in (theirs, recipe))
+    raise ValueError(f"{path} was saved by a run with {was}; this call has {now}. "
+                     "Resume with the same arguments, or start afresh without resume.")
 
 
 def free_path(name="interrupted.pt"):
-    """A file of this name, or with a number before its ending, that no other run has. It is created empty."""
+    """A file of this name, or with a number before its ending, that no other run has. It is created empty, in the
+    working directory or, where that cannot be written to, in the one for temporary files."""
+    folder = Path() if os.access(".", os.W_OK) else Path(tempfile.gettempdir())
     for k in itertools.count(1):
-        path = Path(name if k == 1 else f"{Path(name).stem}-{k}{Path(name).suffix}")
+        path = folder / (name if k == 1 else f"{Path(name).stem}-{k}{Path(name).suffix}")
         try:
             path.touch(exist_ok=False)
             return path
@@ -65,33 +70,47 @@ def free_path(name="interrupted.pt"):
 
 
 def name_of(thing):
-    """What tells one loss, source or network from another in a checkpoint, as a short text."""
+    """What tells one loss, source or network from another in a checkpoint, as a short text: of a function its name, its
+    code and what it closes over; of a method its object's repr, so give a class of yours a `__repr__`."""
     if isinstance(thing, torch.nn.Module):
         shapes = ["×".join(map(str, parameter.shape)) for parameter in thing.parameters()]
         return f"{type(thing).__name__} {' '.join(shapes)}"
     if isinstance(thing, functools.partial):
-        return f"{name_of(thing.func)} with {thing.args} {thing.keywords}"
-    name = getattr(thing, "__qualname__", type(thing).__name__)
+        given = [*thing.args, *itertools.chain(*sorted(thing.keywords.items()))]
+        return f"{name_of(thing.func)} with {', '.join(map(name_of, given))}"
+    if isinstance(thing, types.FunctionType):
+        code = thing.__code__
+        constants = [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]
+        closure = [name_of(cell.cell_contents) for cell in thing.__closure__ or ()]
+        essence = repr((code.co_code, code.co_names, constants, closure))
+        return f"{thing.__qualname__} #{zlib.crc32(essence.encode()):08x}"
     owner = getattr(thing, "__self__", None)
-    if owner is None or type(owner).__repr__ is object.__repr__:  # the latter would name an address in memory
-        return name
-    return f"{owner!r}.{thing.__name__}"
+    if owner is not None and not isinstance(owner, types.ModuleType):
+        return f"{name_of(owner)}.{thing.__name__}"
+    if type(thing).__repr__ is object.__repr__ or callable(thing):  # else the text would hold an address in memory
+        return getattr(thing, "__qualname__", type(thing).__name__)
+    return repr(thing)
 
 
 @contextmanager
 def stop_between_steps():
     """Yield an object whose `asked` becomes true by Ctrl-C, Jupyter's stop button, or SIGTERM, so that no step is cut
-    in half. A second one acts at once, except while `saving` is true."""
+    in half. A second one acts at once, except while `saving` is true. What was to be ignored before still is."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals reach the main thread only
         return
-    usual = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        for number, handler in usual.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, stop)
         yield stop
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+    if stop.asked:  # after the last step
+        raise KeyboardInterrupt
 
 
 class Stop:

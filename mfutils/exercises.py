@@ -12,7 +12,7 @@ def check(answer, expected, hint="", tolerance=1e-4, mistakes=None):
         print("Not answered yet: replace the three dots in the cell above, run it, then run this one.")
         return
     try:
-        answer = torch.as_tensor(answer).detach().double()
+        answer = torch.as_tensor(answer).detach().cpu().double()
     except (TypeError, ValueError, RuntimeError):  # None, a function, a list of three dots
         print(f"Not yet. Expected numbers, got {type(answer).__name__}. {hint}")
         return

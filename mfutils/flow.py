@@ -55,12 +55,12 @@ def total_derivative(u, z, r, t, v):
 
     u: any function of (z, r, t) that PyTorch can differentiate forward. A network may bring its own
     `total_derivative`, as `MeanVelocityMLP` does: the same numbers sooner, du/dt without gradient.
-    z, v: (n, d).  r, t: (n, 1), 0 ≤ r ≤ t ≤ 1.  Returns two tensors (n, d).
+    z, v: (n, d).  r, t: numbers or (n, 1), 0 ≤ r ≤ t ≤ 1.  Returns two tensors (n, d).
     """
     check_points("z", z)
     check_points("v", v, *z.shape)
-    columns(z, r=r, t=t)
-    if hasattr(u, "total_derivative"):
+    r, t = columns(z, r=r, t=t)
+    if getattr(u, "total_derivative", None):
         return u.total_derivative(z, r, t, v)
     return torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
 
@@ -84,7 +84,8 @@ def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
 
 
 def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
-    """Mean flow whose tangent is the network's own velocity u_net(z, t, t), without gradient; the target stays ε − x.
+    """Mean flow whose tangent is the network's own velocity u_net(z, t, t), without gradient; the velocity in the
+    target stays ε − x.
 
     Improved mean flow (Geng et al. 2025, arXiv 2512.02012) in its boundary form, without guidance. There it is
     written as a regression of V = u + (t − r) sg(du/dt) on ε − x, which is this loss. Arguments as in `mean_flow_loss`.
@@ -98,12 +99,13 @@ def improved_mean_flow_loss(u_net, x, eps, r, t, p=0.0):
 
 
 def self_distilled_mean_flow_loss(u_net, x, eps, r, t, u_average, p=0.5):
-    """Mean flow that is its own teacher where r < t: target and tangent are u_average(z, t, t), the velocity of the
-    network's moving average. The rows with r = t still learn the velocity from ε − x.
+    """Mean flow that is its own teacher where r < t: the velocity, in the target and in the tangent, is
+    u_average(z, t, t), that of the network's moving average. The rows with r = t still learn it from ε − x.
 
-    Eulerian self-distillation (Boffi et al. 2025, arXiv 2505.18825; Sabour et al. 2025, arXiv 2506.14603, with itself
-    as teacher). The target has no noise, and the teacher's error for it: variance is traded for bias. Without noise
-    the mean is the median, so the rows with r < t may have a robust weight, `weighted` with power p and c = 0.1.
+    Eulerian self-distillation (Boffi et al. 2025, arXiv 2505.18825, where the teacher is the network itself; Sabour et
+    al. 2025, arXiv 2506.14603, where it is another one). The velocity in the target has no noise, and the teacher's
+    error instead: variance is traded for bias. Given (z, r, t) this target is one number, so a robust loss has the
+    same minimiser: the rows with r < t may be `weighted`, with power p and c = 0.1.
 
     u_average: called without gradient.  The other arguments as in `mean_flow_loss`.
     """

@@ -1,5 +1,5 @@
 """How far samples are from the target, how far two sets of target samples are from each other, and, since here the
-exact flow is known, how far a network is from it. No number says all: each says what it is blind to.
+exact flow is known, how far a network is from it. No number says all: each docstring says what it is blind to.
 
 The distances between point sets are of the plane; the errors against the exact flow are of any dimension.
 """
@@ -32,7 +32,7 @@ def energy_distance(a, b, n_directions=64):
     """The energy distance √(2 E|A − B| − E|A − A′| − E|B − B′|) between two point sets (n, 2) and (m, 2).
 
     In the plane E|A − B| is π/2 times its mean over directions (Székely and Rizzo 2013, J. Stat. Plan. Inference
-    143), and along one direction sorting does what would take n² distances. In the root of the plane's unit. It sees
+    143), and along one direction sorting does what would take n² distances. Its unit is the root of a length. It sees
     misplaced mass, near or far, and like `sliced_w2` it is nearly blind to a blurred edge.
     """
     a, b = project(a, "a", n_directions), project(b, "b", n_directions)
@@ -76,7 +76,7 @@ def total_variation(a, b, bins=64, limit=3.0):
 
 
 def off_support(dist, points):
-    """Share of points (n, 2) where `dist` has density 0, for the checkerboard: half of the plane is forbidden.
+    """Share of points (n, 2) where `dist` has density 0, for the checkerboard: its white squares, and all outside.
 
     Never read it alone, for it is blind to missing mass: all points on one spot of a dark square score 0. A Gaussian
     mixture has density everywhere, so there it is 0 for any points.
@@ -86,7 +86,8 @@ def off_support(dist, points):
 
 def within_modes(metric, centres):
     """`metric` within modes: a function (a, b) that assigns points to their nearest of the `centres` (k, 2),
-    evaluates metric on the two sets' shares of each mode, and returns the root mean square over modes.
+    evaluates metric on the two sets' shares of each mode, the larger cut to the smaller, and returns the root mean
+    square over modes.
 
     With well separated modes, chance alone gives one mode more points than another, and moving that surplus across
     the plane drowns every other difference. This takes it out, so it is blind to wrong shares.
@@ -96,7 +97,7 @@ def within_modes(metric, centres):
     check_points("centres", centres)
 
     def metric_within(a, b):
-        in_a, in_b = (torch.cdist(points.float(), centres).argmin(dim=1) for points in (a, b))
+        in_a, in_b = (torch.cdist(points.float().cpu(), centres).argmin(dim=1) for points in (a, b))
         values = []
         for k in range(len(centres)):
             n = min(int((in_a == k).sum()), int((in_b == k).sum()))
@@ -130,7 +131,7 @@ def map_error(u, dist, z_1, n_steps=1):
     """Distance of each point sampled by u(z, r, t) in n_steps from where the exact flow takes it: (n,).
 
     z_1: noise (n, d). Both start from the same noise, so there is no sampling noise and no floor but the error
-    of `flow_map`. It is blind to nothing, but strict: a model may make the right distribution by another map.
+    of `flow_map`. It is strict: a model may make the right distribution by another map.
     """
     return (sample(u, z_1, n_steps) - flow_map(dist, z_1, 0, 1)).norm(dim=1)
 

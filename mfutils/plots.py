@@ -74,7 +74,7 @@ def dots(ax, points, color=SAMPLES, size=1.3):
 
 def put(artist, points):
     """Move the dots to other points (n, 2)."""
-    artist.set_data(*points[:SHOWN].detach().T.numpy())
+    artist.set_data(*points[:SHOWN].detach().cpu().T.numpy())
 
 
 def grid(n):
@@ -183,24 +183,25 @@ def loss_curve(losses, floor, window=100):
 
 
 def distance_by_steps(tables, floors):
-    """Distance against number of steps, side by side, both axes logarithmic.
+    """Sliced W2 against number of function evaluations (NFE), side by side, both axes logarithmic.
 
-    tables: a dict from title to curves; curves: a dict from label, best the name of a method, to {n_steps: distance,
-    or one per seed}. Of several the mean is drawn with a bar from least to greatest.
+    tables: a dict from title to curves; curves: a dict from label to {NFE: distance, or one per seed}. The name of a
+    method has its colour. Of several the mean is drawn with a bar from least to greatest.
     floors: a dict from title to the (mean, 95 % quantile) of the noise floor, drawn as a band up to the quantile.
     """
     fig = Figure(figsize=(5.5 if len(tables) == 1 else 2.6 * len(tables), 3.4), layout="constrained")
     axes = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-    others = list(METHOD.values())
     for ax, (title, curves) in zip(axes, tables.items()):
-        if len(curves) > len(others):
-            raise ValueError(f"{len(curves)} curves are too many to tell apart; draw at most {len(others)}.")
-        for (label, curve), other, marker in zip(curves.items(), others, "osD^"):
+        if len(curves) > len(METHOD):
+            raise ValueError(f"{len(curves)} curves are too many to tell apart; draw at most {len(METHOD)}.")
+        names = [label.replace(" ", "_") for label in curves]
+        free = iter([color for name, color in METHOD.items() if name not in names])
+        for name, (label, curve), marker in zip(names, curves.items(), "osD^"):
             values = torch.tensor([[value] if isinstance(value, float) else value for value in curve.values()])
             mean = values.mean(dim=1)
             bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
-            ax.errorbar(list(curve), mean, bars, color=METHOD.get(label, other), marker=marker, markersize=4, capsize=2,
-                        label=label.replace("_", " "))
+            ax.errorbar(list(curve), mean, bars, color=METHOD.get(name) or next(free), marker=marker, markersize=4,
+                        capsize=2, label=label.replace("_", " "))
         ax.axhspan(1e-4, floors[title][1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
         ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")
         ax.set_title(title, fontsize=10)

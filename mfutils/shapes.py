@@ -70,7 +70,7 @@ def ink_of(picture):
         if np.ptp(grey) > 0:
             break
     difference = np.abs(grey - ground(grey))
-    ink = difference / max(np.quantile(difference, 0.999), difference.max() / 4, 16)  # one dark speck sets no measure
+    ink = difference / max(np.quantile(difference, 0.999), difference.max() / 4, 16)  # one speck does not set the scale
     return np.where(ink < 0.2, 0, ink).clip(max=1)
 
 

@@ -9,8 +9,10 @@ the distances of all.
 import json
 import os
 import platform
+import signal
 import sys
 import time
+import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product
@@ -46,7 +48,10 @@ N = 50_000  # points
 N_OF_MAP = 5_000  # those of them whose exact landing is computed
 PAIRS = 400  # of target sets, for the noise floor
 BUILD = Path(__file__).parent.parent / "build" / "weights"
-VERSIONS = dict(python=platform.python_version(), torch=torch.__version__.split("+")[0])
+MADE_BY = [Path(__file__), *(FOLDER.parent / f"{name}.py" for name in
+                             ("data", "exact", "flow", "nets", "training", "methods", "metrics"))]
+VERSIONS = dict(python=platform.python_version(), torch=torch.__version__.split("+")[0],
+                code=f"{zlib.crc32(b''.join(path.read_bytes() for path in MADE_BY)):08x}")
 
 
 def own_target_loss(u_net, x, eps, r, t):
@@ -88,8 +93,7 @@ def run(job):
     net, _ = train(network(), loss, dist.sample, times, with_average=with_average, seed=seed,
                    **{setting: job[setting] for setting in RECIPE})
     seconds = time.process_time() - start
-    if seed == SEEDS[0]:
-        torch.save(net.state_dict(), BUILD / f"{name}-{job['method']}.pt")
+    torch.save(net.state_dict(), network_file(job))
 
     generator = torch.Generator().manual_seed(1000 + seed)  # for all methods the same noise and target
     z_1, target = gaussian(N, generator), dist.sample(N, generator)
@@ -111,36 +115,53 @@ def run(job):
     return found | dict(own=scores(net, NFE))
 
 
+def network_file(job):
+    """Where a run leaves its network; a floor has none, and stands for itself."""
+    if "floor" in job:
+        return BUILD
+    return BUILD / f"{job['distribution']}-{job['method']}-{job['seed']}-{zlib.crc32(json.dumps(job).encode()):08x}.pt"
+
+
 def finished(path):
-    """The lines of an earlier call that are whole and were made by the same versions: from job to what it found."""
+    """What an earlier call found, from job to result: the lines that are whole, of the same versions and the same code,
+    whose networks are still there."""
     found = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError:  # cut off in the middle
+        except json.JSONDecodeError:  # empty, or cut off in the middle
             continue
-        if entry["versions"] == VERSIONS and "found" in entry:
+        if entry["versions"] == VERSIONS and "found" in entry and network_file(entry["job"]).exists():
             found[json.dumps(entry["job"])] = entry["found"]
     return found
 
 
-def run_all(jobs, path, workers=2):
-    """Run what is not finished yet, and append each result to `path`, failures too; returns job → what it found."""
+def run_all(run, jobs, path, workers=2):
+    """Run what is not finished yet, and append each result to `path`, failures too; returns job → what it found.
+
+    Interrupted (Ctrl-C, SIGTERM), it loses the runs in flight and no other.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = finished(path)
-    left = [job for job in jobs if json.dumps(job) not in done]
+    left = [job for job in jobs if json.dumps(job) not in finished(path)]
     print(f"{len(jobs) - len(left)} of {len(jobs)} runs are there", flush=True)
     start = time.perf_counter()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, path.open("a") as file:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_interrupts)
+    try:
         futures = {pool.submit(run, job): job for job in left}
         for k, future in enumerate(as_completed(futures), start=1):
             job, error = futures[future], future.exception()
             result = dict(failed=repr(error)) if error else dict(found=future.result())
-            file.write(json.dumps(dict(job=job, versions=VERSIONS) | result) + "\n")
-            file.flush()
+            with path.open("a") as file:
+                file.write("\n" + json.dumps(dict(job=job, versions=VERSIONS) | result))
             minutes = (time.perf_counter() - start) / k * (len(left) - k) / 60
             print(f"{k} of {len(left)}, {minutes:.0f} minutes left: {job} {'FAILED ' + repr(error) if error else ''}",
                   flush=True)
+    finally:
+        workers = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.kill()  # idle, or in a run that is not in the file and will be run again
     done = finished(path)
     missing = [job for job in jobs if json.dumps(job) not in done]
     if missing:
@@ -148,9 +169,15 @@ def run_all(jobs, path, workers=2):
     return done
 
 
+def ignore_interrupts():
+    """In a worker: Ctrl-C reaches all processes of a terminal, and the parent decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main():
-    found = run_all(JOBS, BUILD / "runs.jsonl")
+    found = run_all(run, JOBS, BUILD / "runs.jsonl")
     record = dict(n=N, n_of_map_error=N_OF_MAP, recipe=RECIPE, pairs_of_floor=PAIRS, **VERSIONS, floor={}, runs=[])
+    seeds_kept = [job for job in JOBS if job.get("seed") == SEEDS[0] and job["method"] in METHODS]
     for job in JOBS:
         result = found[json.dumps(job)]
         if "floor" in job:
@@ -160,8 +187,8 @@ def main():
             record["runs"].append({key: job[key] for key in ("distribution", "method", "seed")} | result)
     record["cpu_hours"] = round(sum(entry["seconds"] for entry in record["runs"]) / 3600, 2)
     FOLDER.mkdir(exist_ok=True)
-    for name, method in product(DISTRIBUTIONS, METHODS):
-        weights_file(name, method).write_bytes((BUILD / f"{name}-{method}.pt").read_bytes())
+    for job in seeds_kept:
+        weights_file(job["distribution"], job["method"]).write_bytes(network_file(job).read_bytes())
     lines = ",\n ".join(json.dumps(entry) for entry in record.pop("runs"))  # a line for each run
     (FOLDER / "record.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {lines}\n ]\n}}\n')
 

@@ -41,7 +41,7 @@ def notebook_usage(source):
 
 
 def server_memory():
-    """A JupyterLab server that has answered."""
+    """A JupyterLab server, fifteen seconds after its start."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A square to draw in: the one widget that ipywidgets has not, by anywidget."""
+"""A square to draw in: the one widget that ipywidgets lacks, by anywidget."""
 
 from pathlib import Path
 

@@ -12,7 +12,7 @@ def steps_slider(samples, target, distances):
 
     def draw(n_steps):
         plots.put(cloud, samples[n_steps])
-        left.set_title(f"{n_steps} NFE, sliced W2 {distances[n_steps]:.3f}", fontsize=10)
+        left.set_title(f"{n_steps} steps, sliced W2 {distances[n_steps]:.3f}", fontsize=10)
         return f"Samples after {n_steps} steps beside the target; sliced W2 {distances[n_steps]:.3f}."
 
     return Panel([Choice("steps", list(samples))], fig, draw)
@@ -75,7 +75,7 @@ def comparison_panel(samples, targets, distances):
         plots.put(cloud, samples[key])
         plots.put(goal, targets[key[0]])
         cloud.set_color(plots.METHOD.get(key[1], plots.SAMPLES))
-        left.set_title(f"{key[2]} NFE, sliced W2 {distances[key]:.3f}", fontsize=10)
+        left.set_title(f"{key[2]} steps, sliced W2 {distances[key]:.3f}", fontsize=10)
         return f"{key[0]}, {key[1]}, {key[2]} steps beside the target; sliced W2 {distances[key]:.3f}."
 
     return Panel([Choice("data", names, slider=False), Choice("method", methods, slider=False),

@@ -3,7 +3,10 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +15,14 @@ from mfutils import methods as mfutils_methods
 from mfutils.methods import one_time, two_times
 
 SPIRAL = DISTRIBUTIONS["spiral"]
+
+
+@pytest.fixture(autouse=True)
+def stoppable():
+    """Started in the background, Python ignores SIGINT, and so would `train`."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
 
 
 def small_net(width=16):
@@ -81,22 +92,38 @@ def test_a_second_stop_within_the_same_step_acts_at_once():
         run(data=data)
 
 
-def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
-    path, save, saved = tmp_path / "deep" / "run.pt", torch.save, []
+def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(tmp_path):
+    path = tmp_path / "deep" / "run.pt"
+    program = f"""
+import os, signal, torch
+from test_checkpoints import run
+save, saved = torch.save, []
 
-    def killed_save(state, file):
-        saved.append(1)
-        if len(saved) == 2:
-            file.write(b"half")
-            raise SystemExit("killed")
-        save(state, file)
+def killed_save(state, file):
+    saved.append(1)
+    if len(saved) == 2:
+        file.write(b"half")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(state, file)
 
-    monkeypatch.setattr(torch, "save", killed_save)
-    with pytest.raises(SystemExit):
-        run(checkpoint=path, checkpoint_every=20)
-    assert [file.name for file in path.parent.iterdir()] == ["run.pt"]
+torch.save = killed_save
+run(checkpoint={str(path)!r}, checkpoint_every=20)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=os.path.dirname(__file__), capture_output=True)
+    assert done.returncode == -signal.SIGKILL
     assert torch.load(path, weights_only=True)["step"] == 20
     assert same(run()[0], run(resume=path)[0])
+
+
+def test_a_save_that_fails_leaves_no_litter(tmp_path, monkeypatch):
+    def failing_save(state, file):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", failing_save)
+    with pytest.raises(OSError, match="no space left"):
+        run(checkpoint=tmp_path / "run.pt", checkpoint_every=20)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_runs_stopped_without_a_checkpoint_do_not_overwrite_each_other(tmp_path, monkeypatch):
@@ -118,9 +145,34 @@ def with_average(net, x, eps, t, average=None):
     return flow_matching_loss(net, x, eps, t)
 
 
+def scaled(factor):
+    def loss(net, x, eps, t):
+        return factor * flow_matching_loss(net, x, eps, t)
+
+    return loss
+
+
+class OtherNames(VelocityMLP):
+    """The same shapes under another name."""
+
+    def __init__(self):
+        super().__init__(16, 2)
+        self.layers = self.net
+        del self.net
+
+    def forward(self, z, t):
+        return self.layers(torch.cat([z, t], dim=1))
+
+
+OtherNames.__name__ = "VelocityMLP"
 OTHERS = {
     "loss": (dict(loss=other_loss), "flow_matching_loss.*other_loss"),
-    "part of a loss": (dict(loss=functools.partial(flow_matching_loss)), "loss"),
+    "part of a loss": (dict(loss=functools.partial(flow_matching_loss)), "flow_matching_loss #.* with"),
+    "names in a network": (dict(net=OtherNames()), "not a checkpoint.*RuntimeError"),
+    "learning rate": (dict(lr=0.1), "'lr': 0.003.*'lr': 0.1"),
+    "Muon's learning rate": (dict(hidden_lr=0.1), "'hidden_lr': 0.015.*'hidden_lr': 0.1"),
+    "memory": (dict(ema_decay=0.9), "'ema_decay': 0.999.*'ema_decay': 0.9"),
+    "batch": (dict(batch_size=32), "'batch_size': 64.*'batch_size': 32"),
     "distribution": (dict(data=DISTRIBUTIONS["crescent"].sample), "100 means.*48 means"),
     "kind of distribution": (dict(data=DISTRIBUTIONS["checkerboard"].sample), "100 means.*Checkerboard"),
     "times": (dict(net=MeanVelocityMLP(16, 2), times=two_times), "one_time.*two_times"),
@@ -169,3 +221,42 @@ def test_what_is_no_checkpoint_is_refused_and_not_executed(checkpoint, tmp_path)
     assert not (tmp_path / "executed").exists()
     with pytest.raises(FileNotFoundError):
         run(resume=tmp_path / "nothing here.pt")
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (lambda net, x, eps, t: 1.0 * flow_matching_loss(net, x, eps, t),
+     lambda net, x, eps, t: 2.0 * flow_matching_loss(net, x, eps, t)),
+    (scaled(1.0), scaled(2.0)),
+    (functools.partial(with_average, average=None), functools.partial(with_average, average=1)),
+], ids=["lambdas", "closures", "partials"])
+def test_two_losses_of_one_name_are_told_apart(one, other, tmp_path):
+    run(loss=one, checkpoint=tmp_path / "run.pt", checkpoint_every=60)
+    run(loss=one, resume=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="was saved by a run with"):
+        run(loss=other, resume=tmp_path / "run.pt")
+
+
+def test_a_source_has_the_same_name_in_every_process():
+    program = """
+import functools
+from mfutils import sample_r_t, squared_uniform
+from mfutils.checkpoints import name_of
+from test_checkpoints import scaled
+print(name_of(functools.partial(sample_r_t, draw=squared_uniform)), name_of(scaled(2.0)))
+"""
+    said = {subprocess.run([sys.executable, "-c", program], cwd=os.path.dirname(__file__), stdout=subprocess.PIPE,
+                           text=True, check=True).stdout for _ in range(2)}
+    assert len(said) == 1
+    assert "0x" not in said.pop()
+
+
+def test_numpys_numbers_make_a_checkpoint_that_can_be_resumed(tmp_path):
+    settings = dict(n_steps=np.int64(60), batch_size=np.int64(64), seed=np.int64(0), lr=np.float64(3e-3),
+                    ema_decay=np.float64(0.999))
+    run(**settings, checkpoint=tmp_path / "run.pt", checkpoint_every=np.int64(30))
+    assert same(run()[0], run(**settings, resume=tmp_path / "run.pt")[0])
+
+
+def test_a_stop_that_was_to_be_ignored_is_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert same(run()[0], run(data=signalling(signal.SIGINT, 20))[0])

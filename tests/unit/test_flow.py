@@ -200,16 +200,48 @@ def test_nothing_in_the_algorithm_is_two_dimensional(generator):
     assert sample(net, eps, 1).shape == (n, d)
 
 
-def test_the_adaptive_weight_is_per_sample_and_carries_no_gradient(u_net, batch):
+@pytest.mark.parametrize(("loss", "c"), [(mean_flow_loss, 1e-3), (improved_mean_flow_loss, 1e-3),
+                                         (self_distilled_mean_flow_loss, 0.1)])
+def test_the_adaptive_weight_is_per_sample_and_carries_no_gradient(loss, c, u_net, average, batch):
+    rest = [average] if loss is self_distilled_mean_flow_loss else []
+    _, _, r, t = batch
+    weighs = (r < t).squeeze() if rest else torch.ones(64, dtype=torch.bool)  # self-distilled: where r < t
+    for p in (0.5, 1.0):
+        plain = torch.stack([loss(u_net, *(part[i : i + 1] for part in batch), *rest, p=0) for i in range(64)])
+        weight = torch.where(weighs, (plain.detach() + c) ** -p, 1.0)
+        gradients_agree(loss(u_net, *batch, *rest, p=p), (weight * plain).mean(), u_net)
+
+
+class OtherInputs(MeanVelocityMLP):
+    """The network is shown t and r, not t and t − r."""
+
+    def features(self, z, r, t):
+        return torch.cat([z, t, r], dim=1)
+
+
+class OtherForward(MeanVelocityMLP):
+    """Its derivative by hand would be wrong."""
+
+    def forward(self, z, r, t):
+        return super().forward(z, r, t) * torch.sin(t)
+
+
+@pytest.mark.parametrize("network", [OtherInputs, OtherForward])
+def test_a_modified_network_has_the_derivative_of_its_own_forward(network, batch):
+    torch.manual_seed(0)
+    u_net = network(width=16, depth=2).double()
     x, eps, r, t = batch
-    plain = torch.stack([mean_flow_loss(u_net, *(part[i : i + 1] for part in batch)) for i in range(64)])
-    half, full = mean_flow_loss(u_net, x, eps, r, t, p=0.5), mean_flow_loss(u_net, x, eps, r, t, p=1.0)
-    torch.testing.assert_close(half, (plain / (plain + 1e-3).sqrt()).mean())
-    torch.testing.assert_close(full, (plain / (plain + 1e-3)).mean())
-    bias = u_net.net[-1].bias
-    weight = 1 / (plain.detach() + 1e-3)
-    torch.testing.assert_close(torch.autograd.grad(full, bias)[0],
-                               torch.autograd.grad((weight * plain).mean(), bias)[0])
+    z, v = interpolate(x, eps, t)
+    u, dudt = total_derivative(u_net, z, r, t, v)
+    torch.testing.assert_close(u, u_net(z, r, t))
+    torch.testing.assert_close(dudt, total_derivative_by_double_backward(u_net, z, r, t, v))
+
+
+def test_the_derivative_takes_numbers_as_times(u_net, batch):
+    z, v, *_ = batch
+    zero, one = torch.zeros(64, 1).double(), torch.ones(64, 1).double()
+    for u in (u_net, lambda z, r, t: u_net(z, r, t)):
+        torch.testing.assert_close(total_derivative(u, z, 0, 1, v), total_derivative(u, z, zero, one, v))
 
 
 def test_the_sampler_walks_from_one_to_zero_in_even_steps():

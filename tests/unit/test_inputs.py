@@ -86,6 +86,9 @@ BAD = {
                         r"times\(n, generator\) must return.*got list"),
     "flat drawn times": (lambda: train(VelocityMLP(), flow_matching_loss, BOARD.sample, lambda n, g: torch.rand(n)),
                          r"times\(n, generator\) must return.*\(1024,\)"),
+    "a loss that is no number": (lambda: train(VelocityMLP(), lambda net, x, *rest: x, BOARD.sample, one_time),
+                                 r"loss must be one number.*\(1024, 2\)"),
+    "a loss that returns nothing": (lambda: train(VelocityMLP(), lambda *a: None, BOARD.sample, one_time), "NoneType"),
     "noise of another dimension": (lambda: train(VelocityMLP(), flow_matching_loss, BOARD.sample, one_time,
                                                  lambda n, g: torch.randn(n, 3)), r"noise.*\(n, 2\).*\(1024, 3\)"),
 }

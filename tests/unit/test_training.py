@@ -70,10 +70,10 @@ def test_a_loss_that_asks_for_the_average_gets_it():
         now.append(net.net[0].bias.detach().clone())
         return flow_matching_loss(net, x, eps, t)
 
-    net, _ = train(small_net(), loss, BLOB.sample, one_time, n_steps=3, batch_size=8, with_average=True)
+    net, _ = train(small_net(), loss, BLOB.sample, one_time, n_steps=3, batch_size=8, with_average=True, ema_decay=0.9)
     assert seen[0].equal(small_net().net[0].bias)
-    assert not seen[1].equal(seen[2])
-    assert not seen[2].equal(now[2])
+    assert seen[1].equal(now[1])  # the first iterate
+    torch.testing.assert_close(seen[2], 0.9 * seen[1] + 0.1 * now[2])
     assert not net.net[0].bias.equal(seen[2])  # it has seen one step more
 
 
@@ -136,3 +136,23 @@ def test_without_a_source_of_noise_it_is_gaussian_in_the_dimension_of_the_data()
     assert eps.shape == (10_000, 7)
     assert eps.mean(dim=0).abs().max() < 0.05
     assert (eps.std(dim=0) - 1).abs().max() < 0.05
+
+
+def test_draws_in_double_precision_are_taken_as_the_network_is():
+    def data(n, generator):
+        return BLOB.sample(n, generator).double()
+
+    net, _ = train(small_net(), flow_matching_loss, data, one_time, n_steps=2, batch_size=8)
+    assert net.net[0].weight.dtype == torch.float32
+
+
+def test_a_diverged_run_does_not_overwrite_its_last_good_checkpoint(tmp_path):
+    steps = iter(range(100))
+
+    def loss(net, x, eps, t):
+        return flow_matching_loss(net, x, eps, t) * (1 if next(steps) < 15 else float("nan"))
+
+    with pytest.raises(FloatingPointError, match="lower hidden_lr"):
+        train(small_net(), loss, BLOB.sample, one_time, n_steps=60, batch_size=8, checkpoint=tmp_path / "run.pt",
+              checkpoint_every=10)
+    assert torch.load(tmp_path / "run.pt", weights_only=True)["step"] == 10
