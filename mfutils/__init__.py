@@ -5,7 +5,7 @@ A velocity points toward noise; sampling subtracts. Points have shape (n, d), ti
 (z, r, t) with r ≤ t, tangents in the order (v, 0, 1). Read: flow, data, exact, nets, training, metrics, methods.
 """
 
-from .data import DISTRIBUTIONS, Checkerboard, GaussianMixture
+from .data import DISTRIBUTIONS, GaussianMixture
 from .exact import flow_map, mean_velocity
 from .exercises import check
 from .flow import (
@@ -13,7 +13,6 @@ from .flow import (
     flow_matching_loss,
     improved_mean_flow_loss,
     interpolate,
-    logit_normal,
     mean_flow_loss,
     midpoint,
     sample,
@@ -29,10 +28,10 @@ from .shapes import mixture_of_picture, mixture_of_points, mixture_of_text
 from .training import gaussian, train
 
 __all__ = [
-    "DISTRIBUTIONS", "METHODS", "Checkerboard", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check", "euler",
-    "field_error", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
-    "load_pretrained", "load_record", "logit_normal", "map_error", "mean_flow_loss", "mean_velocity", "midpoint",
-    "mixture_of_picture", "mixture_of_points", "mixture_of_text", "noise_floor", "off_support", "sample", "sample_r_t",
-    "score_by_steps", "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative",
-    "total_variation", "train", "train_method",
+    "DISTRIBUTIONS", "METHODS", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check", "euler", "field_error",
+    "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate", "load_pretrained",
+    "load_record", "map_error", "mean_flow_loss", "mean_velocity", "midpoint", "mixture_of_picture",
+    "mixture_of_points", "mixture_of_text", "noise_floor", "off_support", "sample", "sample_r_t", "score_by_steps",
+    "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative", "total_variation", "train",
+    "train_method",
 ]

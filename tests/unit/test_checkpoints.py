@@ -116,6 +116,15 @@ run(checkpoint={str(path)!r}, checkpoint_every=20)
     assert same(run()[0], run(resume=path)[0])
 
 
+def test_a_checkpoint_is_replaced_and_not_written_over(tmp_path):
+    run(checkpoint=tmp_path / "run.pt", checkpoint_every=60)
+    os.link(tmp_path / "run.pt", tmp_path / "same file")
+    before = (tmp_path / "same file").read_bytes()
+    run(seed=1, checkpoint=tmp_path / "run.pt", checkpoint_every=60)
+    assert (tmp_path / "same file").read_bytes() == before
+    assert (tmp_path / "run.pt").read_bytes() != before
+
+
 def test_a_save_that_fails_leaves_no_litter(tmp_path, monkeypatch):
     def failing_save(state, file):
         raise OSError("no space left")

@@ -103,7 +103,9 @@ def test_the_shapes_are_what_their_names_say():
     torch.testing.assert_close((moon.means - centre).norm(dim=1), torch.full((48,), 1.5, dtype=torch.float64))
     assert moon.sd[[0, -1]].tolist() == pytest.approx([0.05, 0.05], abs=1e-6)  # thin horns
     assert moon.sd.max() == pytest.approx(0.22, abs=1e-3)  # and a thick back
-    assert ((moon.means - centre)[:, 0] > 1.07).sum() == 0  # open to the right
+    horns = (moon.means - centre)[[0, -1]] / 1.5
+    torch.testing.assert_close(horns, torch.tensor([[1, 1], [1, -1]], dtype=torch.float64) / 2**0.5)
+    assert (moon.means[:, 0] - centre[0] < 1.07).all()  # three quarters of a circle, open to the right
     radius = spiral.means.norm(dim=1)
     assert (radius[1:] > radius[:-1]).all()
     assert radius[-1] == pytest.approx(2)

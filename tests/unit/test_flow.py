@@ -13,7 +13,6 @@ from mfutils import (
     gaussian,
     improved_mean_flow_loss,
     interpolate,
-    logit_normal,
     mean_flow_loss,
     midpoint,
     sample,
@@ -23,6 +22,7 @@ from mfutils import (
     total_derivative,
     train,
 )
+from mfutils.flow import logit_normal
 
 
 @pytest.fixture

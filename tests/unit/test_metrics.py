@@ -113,6 +113,8 @@ def test_total_variation_counts_tiles_of_the_stated_size():
     a = torch.full((10, 2), 0.001)
     assert total_variation(a, a + 0.09, bins=64) == 0  # a tile is 6 / 64 = 0.094 wide
     assert total_variation(a, a + 0.09, bins=128) == 1
+    assert total_variation(a, a + 0.1) == 1  # 64 is the default; tiles of 48 would hold both
+    assert total_variation(a, a + 0.09) == 0
     assert total_variation(a, a + 2.9, limit=3.0, bins=1) == 0
     assert total_variation(a, a + 2.9, limit=2.0, bins=1) == 1
 

@@ -103,8 +103,10 @@ def test_the_readmes_code_runs(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_public_names_exist_and_say_what_they_do():
+def test_public_names_exist_are_used_and_say_what_they_do():
+    read = README + "".join(path.read_text() for path in (ROOT / "notebooks").glob("*.py"))
     for name in mfutils.__all__:
+        assert re.search(rf"\b{name}\b", read), name
         thing = getattr(mfutils, name)
         if callable(thing):
             assert thing.__doc__, name

@@ -51,8 +51,9 @@ def pixels(data):
 
 
 def test_the_steps_slider_shows_the_number_of_steps_and_the_distance():
-    box = steps_slider().live()
-    slider = box.children[0]
+    panel = steps_slider()
+    box = panel.live()
+    slider, cloud = box.children[0], panel.figure.axes[0].lines[0]
     alt, before = picture(box)
     assert "after 1 steps" in alt
     slider.value = 8
@@ -60,6 +61,7 @@ def test_the_steps_slider_shows_the_number_of_steps_and_the_distance():
     assert "after 8 steps" in alt
     assert "0.250" in alt
     assert before != after
+    assert cloud.get_xydata() == pytest.approx(2 * CLOUD.numpy(), abs=1e-6)
     slider.value = 1
     assert picture(box)[1] == before
 
@@ -115,6 +117,7 @@ def test_every_frame_is_the_picture_that_its_labels_name(make):
     ordered = 'name="r"' in page
     every = menus + labels
     size = len(every[0])
+    assert max(map(len, every)) <= 11  # there is a picture for every combination
     assert len(pictures) == (size * (size + 1) // 2 if ordered else np.prod([len(knob) for knob in every]))
     live = make()
     for key, (alt, picture_there) in pictures.items():
