@@ -57,9 +57,9 @@ def total_derivative(u, z, r, t, v):
     `total_derivative`, as `MeanVelocityMLP` does: the same numbers sooner, du/dt without gradient.
     z, v: (n, d).  r, t: numbers or (n, 1), 0 ≤ r ≤ t ≤ 1.  Returns two tensors (n, d).
     """
-    check_points("z", z)
-    check_points("v", v, *z.shape)
     r, t = columns(z, r=r, t=t)
+    if v.shape != z.shape:
+        raise ValueError(f"v must have the shape of z, {tuple(z.shape)}; got {tuple(v.shape)}.")
     if getattr(u, "total_derivative", None):
         return u.total_derivative(z, r, t, v)
     return torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))

@@ -39,14 +39,16 @@ class MeanVelocityMLP(nn.Module):
         return self.net(self.features(z, r, t))
 
     def total_derivative(self, z, r, t, v):
-        """u(z, r, t) and du/dt along (v, 0, 1), both (n, d): forward mode by hand, the value h and its rate of
-        change dh side by side through the layers. The derivative carries no gradient; the losses want none."""
-        h, dh = self.features(z, r, t), self.features(v, torch.zeros_like(r), torch.ones_like(t))
+        """u(z, r, t) and du/dt along (v, 0, 1), both (n, d), forward mode by hand: first the values h through the
+        layers, then their rates of change dh. The derivative carries no gradient; the losses want none."""
+        h = [self.features(z, r, t)]
         for layer in self.net:
-            with torch.no_grad():
-                dh = dh @ layer.weight.T if isinstance(layer, nn.Linear) else gelu_backward(dh, h)
-            h = layer(h)
-        return h, dh
+            h.append(layer(h[-1]))
+        dh = self.features(v, torch.zeros_like(r), torch.ones_like(t))
+        with torch.no_grad():
+            for layer, h_in in zip(self.net, h):
+                dh = dh @ layer.weight.T if isinstance(layer, nn.Linear) else gelu_backward(dh, h_in)
+        return h[-1], dh
 
     def __init_subclass__(cls):
         if "forward" in vars(cls) and "total_derivative" not in vars(cls):

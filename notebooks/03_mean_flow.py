@@ -130,9 +130,9 @@ assert torch.allclose(dudt.double(), dudt_difference, atol=1e-5)
 assert torch.allclose(dudt, dudt_double, atol=1e-5)
 
 # %% [markdown]
-# **By hand.** Our network is short enough to carry the derivative along ourselves: beside each value $h$ its rate of change $\dot h$, two lines for
-# every layer. A linear layer maps $\dot h$ by the same matrix; an activation multiplies it by its slope at $h$. (PyTorch's `gelu_backward` is
-# that product: the chain rule has the same factor in both directions.)
+# **By hand.** Our network is short enough to carry the derivative along ourselves: after each value $h$ its rate of change $\dot h$. A linear layer maps
+# $\dot h$ by the same matrix; an activation multiplies it by its slope at $h$. (PyTorch's `gelu_backward` is that product: the chain rule has the
+# same factor in both directions.)
 
 # %%
 Code(inspect.getsource(MeanVelocityMLP.total_derivative), language="python")

@@ -63,7 +63,7 @@ BAD = {
     "r after t, improved": (lambda: improved_mean_flow_loss(u, z, z, half, quarter), "r = 0.5 > t = 0.25"),
     "r after t, self-distilled": (lambda: self_distilled_mean_flow_loss(u, z, z, half, quarter, u), "r = 0.5 > t"),
     "r after t in the derivative": (lambda: total_derivative(u, z, half, quarter, z), "r = 0.5 > t = 0.25"),
-    "a tangent of another shape": (lambda: total_derivative(u, z, quarter, half, z[:2]), "v.*as many rows"),
+    "a tangent of another shape": (lambda: total_derivative(u, z, quarter, half, z[:2]), "v must have the shape of z"),
     "numbers r after t": (lambda: flow_map(BOARD, z, 0.5, 0.25), "r = 0.5 > t = 0.25"),
     "r after t in the map": (lambda: flow_map(BOARD, z, half, quarter), "r = 0.5 > t = 0.25"),
     "r after t in u": (lambda: mean_velocity(BOARD, z, half, quarter), "r = 0.5 > t = 0.25"),
