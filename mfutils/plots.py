@@ -58,6 +58,21 @@ def table(rows, corner=""):
              "text/plain": plain}, raw=True)
 
 
+def name(label):
+    """A label as people write it: self-distilled mean flow, eight Gaussians."""
+    return label.replace("_", " ").replace("self distilled", "self-distilled").replace("gaussians", "Gaussians")
+
+
+def color(*labels):
+    """The colour of the first label that has one: a method's (of "flow matching, 1 NFE" too), noise, or the target."""
+    known = {**METHOD, "noise": NOISE, "target": DATA}
+    for label in labels:
+        key = label.split(",")[0].replace(" ", "_").replace("-", "_")
+        if key in known:
+            return known[key]
+    return None
+
+
 def plane(ax, title=""):
     """Make `ax` a view of the plane: square, without ticks."""
     ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal", xticks=[], yticks=[])
@@ -96,11 +111,11 @@ def planes(titles, columns=None, size=2.0):
 
 
 def clouds(samples, target=None, size=2.0):
-    """Samples side by side: a dict from title to points; `target` comes last; "noise" is grey."""
+    """Samples side by side: a dict from title to points; `target` comes last."""
     panels = samples if target is None else {**samples, "target": target}
     fig, axes = planes(list(panels), size=size)
     for ax, (title, points) in zip(axes, panels.items()):
-        dots(ax, points, {"target": DATA, "noise": NOISE}.get(title, SAMPLES))
+        dots(ax, points, color(title) or SAMPLES)
     return fig
 
 
@@ -110,11 +125,10 @@ def gallery(rows, size=1.9):
     fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
     fig.set_size_inches(len(titles) * size, len(rows) * size + 0.3)  # only the top row has titles
     for start, (label, panels) in zip(range(0, len(axes), len(titles)), rows.items()):
-        axes[start].set_ylabel(label)
+        axes[start].set_ylabel(name(label))
         for ax, (title, points) in zip(axes[start:], panels.items()):
-            dots(ax, points, DATA if "target" in (title, label) else SAMPLES)
-            if start:
-                ax.set_title("")
+            dots(ax, points, color(title, label) or SAMPLES)
+            ax.set_title("" if start else name(title), fontsize=10)
     return fig
 
 
@@ -194,17 +208,16 @@ def distance_by_steps(tables, floors):
     for ax, (title, curves) in zip(axes, tables.items()):
         if len(curves) > len(METHOD):
             raise ValueError(f"{len(curves)} curves are too many to tell apart; draw at most {len(METHOD)}.")
-        names = [label.replace(" ", "_") for label in curves]
-        free = iter([color for name, color in METHOD.items() if name not in names])
-        for name, (label, curve), marker in zip(names, curves.items(), "osD^"):
+        free = iter([one for one in METHOD.values() if one not in map(color, curves)])
+        for (label, curve), marker in zip(curves.items(), "osD^"):
             values = torch.tensor([[value] if isinstance(value, float) else value for value in curve.values()])
             mean = values.mean(dim=1)
             bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
-            ax.errorbar(list(curve), mean, bars, color=METHOD.get(name) or next(free), marker=marker, markersize=4,
-                        capsize=2, label=label.replace("_", " "))
+            ax.errorbar(list(curve), mean, bars, color=color(label) or next(free), marker=marker, markersize=4,
+                        capsize=2, label=name(label))
         ax.axhspan(1e-4, floors[title][1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
         ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")
-        ax.set_title(title, fontsize=10)
+        ax.set_title(name(title), fontsize=10)
         ax.xaxis.set_major_locator(FixedLocator(list(next(iter(curves.values())))))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(ScalarFormatter())

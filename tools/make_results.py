@@ -5,9 +5,10 @@ import statistics
 
 from course import ROOT
 from mfutils import DISTRIBUTIONS, METHODS, load_record
+from mfutils.plots import name as title
 
 RECORD = load_record()
-NAMES = {name: name.replace("_", " ").replace("gaussians", "Gaussians") for name in DISTRIBUTIONS}
+NAMES = {name: title(name) for name in DISTRIBUTIONS}
 STEPS = {  # the table of one factor: each line changes one thing more
     "mean_flow": "(a) conditional tangent: mean flow",
     "improved_mean_flow": "(b) own tangent: improved mean flow",
@@ -26,10 +27,6 @@ def scores(distribution, method, metric, nfe, solver=None):
 
 def mean(*which):
     return statistics.mean(scores(*which))
-
-
-def title(method):
-    return method.replace("_", " ").replace("self distilled", "self-distilled")
 
 
 def number(value, digits=3):

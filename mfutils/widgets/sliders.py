@@ -74,7 +74,7 @@ def comparison_panel(samples, targets, distances):
     def draw(*key):
         plots.put(cloud, samples[key])
         plots.put(goal, targets[key[0]])
-        cloud.set_color(plots.METHOD.get(key[1], plots.SAMPLES))
+        cloud.set_color(plots.color(key[1]) or plots.SAMPLES)
         left.set_title(f"{key[2]} steps, sliced W2 {distances[key]:.3f}", fontsize=10)
         return f"{key[0]}, {key[1]}, {key[2]} steps beside the target; sliced W2 {distances[key]:.3f}."
 

@@ -39,6 +39,15 @@ def test_every_method_has_its_colour_and_four_curves_are_drawn():
         plots.distance_by_steps({"board": curves | {"one more": {1: 0.1, 2: 0.1}}}, {"board": (0.01, 0.02)})
 
 
+def test_a_label_has_its_methods_colour_however_it_is_written():
+    for label in ("self_distilled_mean_flow", "self-distilled mean flow", "self-distilled mean flow, 1 NFE"):
+        assert plots.color("elsewhere", label) == plots.METHOD["self_distilled_mean_flow"]
+        assert plots.name(label).startswith("self-distilled mean flow")
+    assert plots.color("target") == plots.DATA
+    assert plots.color("noise") == plots.NOISE
+    assert plots.color("8 NFE") is None
+
+
 def test_a_cloud_may_carry_a_gradient():
     assert len(plots.clouds({"samples": torch.zeros(3, 2, requires_grad=True)}).axes) == 1
 
