@@ -138,7 +138,7 @@ x, eps = board.sample(40), torch.randn(40, 2)
 roads = torch.stack([eps, x])
 paths = sample(euler(board.velocity), eps, 500, return_path=True)
 fig = plots.paths({"conditional: one pair each": roads, "marginal: the mean of all": paths})
-plots.show(fig, "Left, forty straight lines that cross each other, from noise (light) to data (dark). "
+plots.show(fig, "Left, forty straight lines that cross each other, from grey noise to dark data. "
                 "Right, forty curves from the same noise: most turn inward first, then hook outward"
                 " into a square of the board.")
 

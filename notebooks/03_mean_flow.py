@@ -306,7 +306,7 @@ plots.show(fig, "Sliced W2 against number of function evaluations: flow matching
 # %%
 by_midpoint = load_pretrained("checkerboard", "flow_matching", solver=midpoint)
 _, scores = score_by_steps(by_midpoint, z_1, target, (1, 2, 3, 4, 5, 6, 8, 10, 12))
-distances_midpoint = {2 * n_steps: distance for n_steps, distance in scores.items()}  # two NFE a step
+distances_midpoint = {2 * n_steps: distance for n_steps, distance in scores.items()}  # 2 NFE a step
 for solver, found in {"Euler": distances_fm, "midpoint": distances_midpoint}.items():
     as_good = [nfe for nfe, distance in found.items() if distance <= distances[1]]
     worth = as_good[0] if as_good else f"more than {max(found)}"
@@ -474,8 +474,8 @@ assert error["exact"] < min(error["conditional"], error["own"])
 #   a few wild rows at the seams, where $u$ jumps, no longer decide everything. The weight is the paper's, with $p = \tfrac12$.
 
 # %%
-source = inspect.getsource(self_distilled_mean_flow_loss) + "\n\n" + inspect.getsource(flow.weighted)
-Code(source, language="python")
+sources = map(inspect.getsource, (self_distilled_mean_flow_loss, flow.weighted))
+Code("\n\n".join(sources), language="python")
 
 # %% [markdown]
 # To see what it brings, take two networks trained beforehand, for two and a half times as many steps: one by the plain loss, one
