@@ -51,7 +51,7 @@ plots.show(fig, "Flow-matching samples with 1, 8 and 128 function evaluations be
 # | **You will do** | write the flow-matching loss on one batch; train a network; count what a sample costs; compare the learned velocity with the exact one; draw data of your own |
 # | **You will learn** | why regressing on the *conditional* velocity learns the *marginal* one; which part of the loss can never fall; why few steps fail even with a perfect network |
 # | **You need** | [notebook 1](01_derivation.ipynb), or its symbols: $z_t = (1-t)x + t\varepsilon$, data at $t=0$, noise at $t=1$ |
-# | **Time** | 30 minutes to read; a minute and a half to run |
+# | **Time** | 30 minutes to read; a minute to run |
 
 # %% [markdown]
 # ## What we want and what we have

@@ -55,7 +55,7 @@ plots.show(fig, "Noise; one step of flow matching, a blob in the middle; one ste
 # | **You will do** | compute $\mathrm{d}u/\mathrm{d}t$ four ways; build the loss on one batch; train; break it on purpose; improve it; hold the learned $u$ against the exact one |
 # | **You will learn** | what the stop-gradient does; why the loss value says little; three ways to sample wrongly; where the variance comes from, and how to be rid of it |
 # | **You need** | the MeanFlow identity from [notebook 1](01_derivation.ipynb) and the loss split from [notebook 2](02_flow_matching.ipynb) |
-# | **Time** | 50 minutes to read; three and a half minutes to run |
+# | **Time** | 50 minutes to read; two and a half minutes to run |
 #
 # The identity was $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$, with $\mathrm{d}u/\mathrm{d}t = \frac{\partial u}{\partial z}v + \frac{\partial u}{\partial t}$.
 

@@ -56,7 +56,7 @@ plots.show(fig, "Four rows, one per distribution, with one-step samples of flow 
 # | **You will do** | score sixteen trained networks; compare differences with the noise; weigh cost against quality; retrain any of them, or one on data of your own |
 # | **You will learn** | when a difference is a difference; which method to choose for how many steps; how to read a one-step map as a density |
 # | **You need** | notebooks [2](02_flow_matching.ipynb) and [3](03_mean_flow.ipynb) |
-# | **Time** | 30 minutes to read; two minutes to run |
+# | **Time** | 30 minutes to read; a minute and a quarter to run |
 #
 # ## The contestants
 #
