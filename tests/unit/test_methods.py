@@ -75,8 +75,9 @@ def test_the_recorded_distances_are_those_of_the_shipped_files(distribution, met
         for metric in (sliced_w2, total_variation, energy_distance):
             recorded = scores(distribution, method, nfe, metric.__name__, solver)[0]
             assert metric(points, target) == pytest.approx(recorded, rel=0.02)
-        error = map_error(u, dist, z_1[:RECORD["n_of_map_error"]], n_steps).square().mean().sqrt()
-        assert error.item() == pytest.approx(scores(distribution, method, nfe, "map_error", solver)[0], rel=0.02)
+    few = z_1[:RECORD["n_of_map_error"]]  # the last case only: the exact map is what takes the time here
+    error = map_error(u, dist, few, n_steps).square().mean().sqrt()
+    assert error.item() == pytest.approx(scores(distribution, method, nfe, "map_error", solver)[0], rel=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)
