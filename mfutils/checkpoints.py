@@ -9,7 +9,7 @@ import tempfile
 import threading
 import types
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -62,11 +62,9 @@ def free_path(name="interrupted.pt"):
     folder = Path() if os.access(".", os.W_OK) else Path(tempfile.gettempdir())
     for k in itertools.count(1):
         path = folder / (name if k == 1 else f"{Path(name).stem}-{k}{Path(name).suffix}")
-        try:
+        with suppress(FileExistsError):
             path.touch(exist_ok=False)
             return path
-        except FileExistsError:
-            continue
 
 
 def name_of(thing):

@@ -58,7 +58,7 @@ def table(rows, corner=""):
              "text/plain": plain}, raw=True)
 
 
-def name(label):
+def in_words(label):
     """A label as people write it: self-distilled mean flow, eight Gaussians."""
     return label.replace("_", " ").replace("self distilled", "self-distilled").replace("gaussians", "Gaussians")
 
@@ -125,10 +125,10 @@ def gallery(rows, size=1.9):
     fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
     fig.set_size_inches(len(titles) * size, len(rows) * size + 0.3)  # only the top row has titles
     for start, (label, panels) in zip(range(0, len(axes), len(titles)), rows.items()):
-        axes[start].set_ylabel(name(label))
+        axes[start].set_ylabel(in_words(label))
         for ax, (title, points) in zip(axes[start:], panels.items()):
             dots(ax, points, color(title, label) or SAMPLES)
-            ax.set_title("" if start else name(title), fontsize=10)
+            ax.set_title("" if start else in_words(title), fontsize=10)
     return fig
 
 
@@ -214,10 +214,10 @@ def distance_by_steps(tables, floors):
             mean = values.mean(dim=1)
             bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
             ax.errorbar(list(curve), mean, bars, color=color(label) or next(free), marker=marker, markersize=4,
-                        capsize=2, label=name(label))
+                        capsize=2, label=in_words(label))
         ax.axhspan(1e-4, floors[title][1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
         ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")
-        ax.set_title(name(title), fontsize=10)
+        ax.set_title(in_words(title), fontsize=10)
         ax.xaxis.set_major_locator(FixedLocator(list(next(iter(curves.values())))))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(ScalarFormatter())

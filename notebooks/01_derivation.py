@@ -453,7 +453,7 @@ check(landing, expected, tolerance=0.02,
       mistakes={"That is the mean of the noise; the step goes to that of the data.": torch.zeros(2),
                 "The sign is turned round: toward data, the velocity is subtracted.": -expected})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 landing = sample(euler(spiral.velocity), torch.zeros(1, 2), 1)[0]
 check(landing, expected, tolerance=0.02)
@@ -476,7 +476,7 @@ check(du_dr, expected, "Start from −u + (t − r) ∂u/∂r = −v(z_r, r).", 
                 "That has v(z_t, t) in it. r is the end that moves: use v(z_r, r).":
                 (by_hand - v_marginal) / (t - r)})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 du_dr = (u(z_t, r, t) - board.velocity(z_r, r)) / (t - r)
 check(du_dr, expected, tolerance=1e-3)
@@ -499,7 +499,7 @@ check(composed, by_hand, tolerance=1e-3,
                 (first + u(z_middle, r, s)) / 2,
                 "That is the displacement. Divide it by t − r.": by_hand * (t - r)})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 z_s = z_t - (t - s) * u(z_t, s, t)
 composed = ((t - s) * u(z_t, s, t) + (s - r) * u(z_s, r, s)) / (t - r)
@@ -530,7 +530,7 @@ check(total, dudt, tolerance=1e-3,
                 with_tangents(v_marginal, 0 * one, one),
                 "z moves too, with velocity v.": with_tangents(0 * z_t, one, one)})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 total = torch.func.jvp(w, (z_t, t, t - r), (v_marginal, one, one))[1]
 check(total, dudt, tolerance=1e-3)

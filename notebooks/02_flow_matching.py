@@ -17,7 +17,7 @@
 #
 # **The question.** What does flow matching learn, and what does a sample of it cost?
 #
-# **The ending.** A small network learns the velocity nearly perfectly, and still needs dozens of Euler steps for a sharp sample.
+# **The ending.** A small network learns the velocity nearly perfectly, and one step of it is still a blob.
 # Here is one trained beforehand; you will train your own below and find the same.
 
 # %%
@@ -349,7 +349,7 @@ check(irreducible_at_half, another_way, tolerance=0.08,
                 "That is the value over all t. Fill t with 0.5 instead of drawing it.": irreducible,
                 "That is the size of the target. Subtract the exact velocity.": mean_square(v)})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 torch.manual_seed(6)
 x, eps, t = board.sample(100_000), gaussian(100_000), torch.full((100_000, 1), 0.5)
@@ -384,7 +384,7 @@ with torch.no_grad():
                     "The time is wrong: ask at (r + t) / 2.": v_net(z_t - 0.35 * first, high),
                     "That goes away from data: subtract.": v_net(z_t + 0.35 * first, half)})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 def half_way(z, r, t):
     half = (r + t) / 2
@@ -418,7 +418,7 @@ check(uniform(1000, seven.manual_seed(7)), 4 * draws - 2,
                 "That is the square [0, 1]².": draws, "That is the square [−1, 1]².": 2 * draws - 1,
                 "That is the square [0, 4]². Shift it.": 4 * draws})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 def uniform(n, generator=None):
     return 4 * torch.rand(n, 2, generator=generator) - 2
@@ -455,7 +455,7 @@ check(to_points(z, t), exact_v, tolerance=1e-3,
                 "That is E[ε | z]. The velocity is noise minus data.": z + 0.4 * exact_v,
                 "The sign is turned round: the velocity is noise minus data.": -exact_v})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 def to_points(z, t):
     noise = (z[:, None] - (1 - t[..., None]) * points) / t[..., None]  # (n, 8, 2)

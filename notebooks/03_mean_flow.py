@@ -143,7 +143,7 @@ assert torch.allclose(dudt_by_hand, dudt, atol=1e-6)
 
 # %% [markdown]
 # This is what the losses use: `total_derivative(u, z, r, t, v)` takes the network's own derivative where it has one, and `torch.func.jvp` for any
-# other function. By hand is two to three times faster than `torch.func.jvp` here (`make bench`), and its derivative carries no gradient, which the loss does
+# other function. By hand takes about half the time of `torch.func.jvp` here, loss and gradient together (`make bench`), and its derivative carries no gradient, which the loss does
 # not want anyway.
 
 # %%
@@ -493,7 +493,7 @@ for name, net in {"plain": mean_flow, "self-distilled": distilled_net}.items():
           f"median map error {score[name][2]:.3f}")
 
 # %% [markdown]
-# *Same network, same number of steps, one evaluation: the self-distilled one is sharper.* (Total variation is the share of
+# *Same network, same number of steps, one evaluation: the self-distilled one is sharper (one seed; notebook 4 has five).* (Total variation is the share of
 # points in a wrong tile, of 64 × 64 tiles; it sees blurred edges, to which sliced W2 is nearly blind. The map error is the distance of
 # each one-step sample from where the exact flow takes the same noise, so it has no sampling noise.)
 
@@ -629,7 +629,7 @@ check(loss_at_equal_times, expected,
       mistakes={"That has r_test in it. Both times are t_test.":
                 mean_flow_loss(u_net, x_test, eps_test, r_test, t_test)})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 loss_at_equal_times = mean_flow_loss(u_net, x_test, eps_test, t_test, t_test)
 check(loss_at_equal_times, expected)
@@ -650,7 +650,7 @@ for k, value in enumerate((trained_value, fresh_value)):
     check(value, expected[k], "Both nearly 1: the mean of e / (e + c), for errors e far above c.",
           mistakes={"That is the plain loss. Pass p=1.0.": plain[k]})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 trained_value, fresh_value = (mean_flow_loss(net, *batch, p=1.0) for net in (u_net, fresh_net))
 print(f"{trained_value:.3f} and {fresh_value:.3f}: nearly 1, and nearly the same")
@@ -679,7 +679,7 @@ check(distilled, self_distilled_mean_flow_loss(u_net, x, eps, r, t, u_net, p=0),
                 "That is the plain loss.": mean_flow_loss(u_net, x, eps, r, t),
                 "That has the robust weight. Pass p=0.": weighted})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 own = u_net(z, t, t).detach()
 value, rate = torch.func.jvp(u_net, (z, r, t), (own, torch.zeros_like(r), torch.ones_like(t)))
@@ -715,7 +715,7 @@ check(answer, expected, tolerance=1e-2, hint="mean_flow_loss by hand, with the t
                 value_and_slope(mean_flow_loss(u_net, x, eps, r, t)),
                 "The value is right, the gradient is not: detach the target.": no_detach})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 def broken_loss(u_net, x, eps, r, t):
     z, v = interpolate(x, eps, t)
@@ -750,7 +750,7 @@ check(answer, expected, hint="Return what sample_r_t returns: r and t.",
       mistakes={"Those are squared. Leave `draw` out.": torch.cat(squared),
                 "Pass the generator on to sample_r_t.": torch.cat(forgotten)})
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # Solution
 def plain_times(n, generator):
     return sample_r_t(n, p_equal=0.625, p_zero=0.125, generator=generator)

@@ -38,10 +38,11 @@ def browser():
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The seconds of each lane, and its slowest test."""
-    lanes = {}
+    """The seconds of each lane, its slowest test, and what tests measured."""
+    lanes, measured = {}, {}
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
         if hasattr(report, "duration"):
+            measured |= dict(report.user_properties)
             parts = report.nodeid.split("::")[0].split("/")
             lane = "/".join(parts[:2] if parts[:2] == ["tests", "unit"] else parts)
             lanes.setdefault(lane, []).append((report.duration, report.nodeid.split("::", 1)[1]))
@@ -49,3 +50,5 @@ def pytest_terminal_summary(terminalreporter):
     for lane, runs in sorted(lanes.items()):
         most, name = max(runs)
         terminalreporter.line(f"{lane:38}{sum(duration for duration, _ in runs):7.1f}   most {most:6.1f}: {name[:60]}")
+    for name, value in measured.items():
+        terminalreporter.line(f"{name}: {value}")

@@ -20,6 +20,7 @@ def main(source):
         cell.id = f"cell-{number:03}"  # not random: re-making an unchanged notebook changes no line
     run(notebook)
     nbformat.write(notebook, source.with_suffix(".ipynb"))
+    source.touch()  # of a pair the source is the newer one: JupyterLab opens no other
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ import statistics
 
 from course import ROOT
 from mfutils import DISTRIBUTIONS, METHODS, load_record
-from mfutils.plots import name as title
+from mfutils.plots import in_words
 
 RECORD = load_record()
-NAMES = {name: title(name) for name in DISTRIBUTIONS}
+NAMES = {name: in_words(name) for name in DISTRIBUTIONS}
 STEPS = {  # the table of one factor: each line changes one thing more
     "mean_flow": "(a) conditional tangent: mean flow",
     "improved_mean_flow": "(b) own tangent: improved mean flow",
@@ -67,7 +67,7 @@ def worth_range(method, solver):
 
 
 def readme_block():
-    rows = {title(method): {label: both(name, method, 1) for name, label in NAMES.items()} for method in METHODS}
+    rows = {in_words(method): {label: both(name, method, 1) for name, label in NAMES.items()} for method in METHODS}
     for nfe in (8, 12):
         rows[f"flow matching by midpoint, {nfe} NFE"] = {label: both(name, "flow_matching", nfe, "midpoint")
                                                          for name, label in NAMES.items()}
@@ -96,7 +96,7 @@ def by_steps(metric):
             for method in methods:
                 if solver == "own" and method == "flow_matching":
                     continue
-                line = title(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
+                line = in_words(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
                 rows[line] = {f"{nfe} NFE": "" for nfe in (1, 2, 4, 8, 12, 16, 24, 32, 64, 128)}
                 every = next(run for run in RECORD["runs"] if solver in run)[solver][metric]
                 for nfe in every:
@@ -115,7 +115,7 @@ def paired(metric):
             gaps = [a - b for a, b in zip(scores(name, worse, metric, 1), scores(name, better, metric, 1))]
             error = statistics.stdev(gaps) / len(gaps) ** 0.5
             cells[label] = f"{statistics.mean(gaps):+.4f} ± {error:.4f} ({sum(gap > 0 for gap in gaps)} of {len(gaps)})"
-        rows[f"{title(worse)} − {title(better)}"] = cells
+        rows[f"{in_words(worse)} − {in_words(better)}"] = cells
     return table(rows)
 
 
@@ -128,7 +128,7 @@ def one_factor():
 
 
 def results_page():
-    seconds = {title(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
+    seconds = {in_words(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
                if (values := [run["seconds"] for run in RECORD["runs"] if run["method"] == method])}
     steps, batch = RECORD["recipe"]["n_steps"], RECORD["recipe"]["batch_size"]
     return f"""# Results

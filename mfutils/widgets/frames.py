@@ -31,7 +31,8 @@ def frames(panel):
     alt, data = pictures[",".join(str(knob.start) for knob in knobs)]
     width = round(panel.figure.get_figwidth() * 72)
     image = f'<img width="{width}" alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
-    return HTML(f'<figure class="panel">{image}<div>{"".join(knob.html() for knob in knobs)}<button>play</button></div>'
+    controls = "".join(knob.markup() for knob in knobs)
+    return HTML(f'<figure class="panel">{image}<div>{controls}<button>play</button></div>'
                 f'<script type="application/json">{json.dumps(pictures)}</script></figure>')
 
 
@@ -50,7 +51,7 @@ class Knob(NamedTuple):
     start: int = 0
     slider: bool = True
 
-    def html(self):
+    def markup(self):
         if not self.slider:
             options = "".join(f'<option value="{i}">{html.escape(text)}</option>' for i, text in enumerate(self.labels))
             return f'<label>{self.name} <select name="{self.name}">{options}</select></label>'

@@ -12,8 +12,8 @@ def steps_slider(samples, target, distances):
 
     def draw(n_steps):
         plots.put(cloud, samples[n_steps])
-        left.set_title(f"{n_steps} steps, sliced W2 {distances[n_steps]:.3f}", fontsize=10)
-        return f"Samples after {n_steps} steps beside the target; sliced W2 {distances[n_steps]:.3f}."
+        left.set_title(f"steps: {n_steps}, sliced W2 {distances[n_steps]:.3f}", fontsize=10)
+        return f"Samples, steps: {n_steps}, beside the target; sliced W2 {distances[n_steps]:.3f}."
 
     return Panel([Choice("steps", list(samples))], fig, draw)
 
@@ -75,8 +75,8 @@ def comparison_panel(samples, targets, distances):
         plots.put(cloud, samples[key])
         plots.put(goal, targets[key[0]])
         cloud.set_color(plots.color(key[1]) or plots.SAMPLES)
-        left.set_title(f"{key[2]} steps, sliced W2 {distances[key]:.3f}", fontsize=10)
-        return f"{key[0]}, {key[1]}, {key[2]} steps beside the target; sliced W2 {distances[key]:.3f}."
+        left.set_title(f"steps: {key[2]}, sliced W2 {distances[key]:.3f}", fontsize=10)
+        return f"{key[0]}, {key[1]}, steps: {key[2]}, beside the target; sliced W2 {distances[key]:.3f}."
 
     return Panel([Choice("data", names, slider=False), Choice("method", methods, slider=False),
                   Choice("steps", steps)], fig, draw)

@@ -137,7 +137,7 @@ def megabytes(lab, page):
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))])
-def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, capsys):
+def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, record_property):
     page = open_and_run_all(browser, lab, name)
     errors = page.evaluate(f"""() => {NOTEBOOK}.content.widgets.filter(cell => cell.model.type == "code")
         .flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type == "error")""")
@@ -171,13 +171,12 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
         cell.screenshot(path=SCREENSHOTS / f"{name}-{number}.png")
     page.close()
     late = sorted(statistics.quantiles(waits, n=20, method="inclusive")[-1] for waits in rounds)
-    with capsys.disabled():
-        print(f" {name}: key to picture, median {statistics.median(sum(rounds, [])):.0f} ms, "
-              f"95 % within {late[0]:.0f} to {late[-1]:.0f} ms by round ", end="")
+    record_property(name, f"key to picture, median {statistics.median(sum(rounds, [])):.0f} ms, "
+                          f"95 % within {late[0]:.0f} to {late[-1]:.0f} ms by round")
     assert late[0] < 150
 
 
-def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_data_notebook, capsys):
+def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_data_notebook, record_property):
     page = open_and_run_all(browser, lab, own_data_notebook)
     pad, picture = page.locator('canvas[aria-label^="Draw here"]'), page.locator(".jp-OutputArea img")
     pad.wait_for()
@@ -227,6 +226,5 @@ def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_dat
     assert gaussians() == 3
     page.locator(".jp-OutputArea").screenshot(path=SCREENSHOTS / "own_data.png")
     page.close()
-    with capsys.disabled():
-        print(f" own data: act to picture, {min(waits):.0f} to {max(waits):.0f} ms ", end="")
+    record_property("own data", f"act to picture, {min(waits):.0f} to {max(waits):.0f} ms")
     assert statistics.median(waits) < 400

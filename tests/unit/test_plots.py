@@ -42,7 +42,7 @@ def test_every_method_has_its_colour_and_four_curves_are_drawn():
 def test_a_label_has_its_methods_colour_however_it_is_written():
     for label in ("self_distilled_mean_flow", "self-distilled mean flow", "self-distilled mean flow, 1 NFE"):
         assert plots.color("elsewhere", label) == plots.METHOD["self_distilled_mean_flow"]
-        assert plots.name(label).startswith("self-distilled mean flow")
+        assert plots.in_words(label).startswith("self-distilled mean flow")
     assert plots.color("target") == plots.DATA
     assert plots.color("noise") == plots.NOISE
     assert plots.color("8 NFE") is None
