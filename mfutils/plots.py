@@ -110,12 +110,13 @@ def planes(titles, columns=None, size=2.0):
     return fig, axes
 
 
-def clouds(samples, target=None, size=2.0):
-    """Samples side by side: a dict from title to points; `target` comes last."""
+def clouds(samples, target=None, size=2.0, method="mean_flow"):
+    """Samples side by side, in the colour of what their title names, else of `method`: a dict from title to points;
+    `target` comes last."""
     panels = samples if target is None else {**samples, "target": target}
     fig, axes = planes(list(panels), size=size)
     for ax, (title, points) in zip(axes, panels.items()):
-        dots(ax, points, color(title) or SAMPLES)
+        dots(ax, points, color(title, method))
     return fig
 
 
@@ -183,12 +184,12 @@ def heat_map(ax, value, highest):
                      extent=(-LIMIT, LIMIT, -LIMIT, LIMIT))
 
 
-def loss_curve(losses, floor, window=100):
+def loss_curve(losses, floor, window=100, method="mean_flow"):
     """Training losses (n_steps,), averaged over `window` steps, above the loss that no network can go below."""
     fig = Figure(figsize=(7, 2.8), layout="constrained")
     ax = fig.subplots()
     smooth = losses[: len(losses) // window * window].view(-1, window).mean(dim=1)
-    ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=SAMPLES, label="training loss")
+    ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=METHOD[method], label="training loss")
     ax.axhline(floor, color=DATA, linestyle="--", label="irreducible")
     ax.set(xlabel="training step", ylabel="loss")
     ax.legend(frameon=False)
@@ -208,12 +209,12 @@ def distance_by_steps(tables, floors):
     for ax, (title, curves) in zip(axes, tables.items()):
         if len(curves) > len(METHOD):
             raise ValueError(f"{len(curves)} curves are too many to tell apart; draw at most {len(METHOD)}.")
-        free = iter([one for one in METHOD.values() if one not in map(color, curves)])
+        others = iter((DATA, INK, NOISE, "#882255"))  # of what is no method
         for (label, curve), marker in zip(curves.items(), "osD^"):
             values = torch.tensor([[value] if isinstance(value, float) else value for value in curve.values()])
             mean = values.mean(dim=1)
             bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
-            ax.errorbar(list(curve), mean, bars, color=color(label) or next(free), marker=marker, markersize=4,
+            ax.errorbar(list(curve), mean, bars, color=color(label) or next(others), marker=marker, markersize=4,
                         capsize=2, label=in_words(label))
         ax.axhspan(1e-4, floors[title][1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
         ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")

@@ -39,7 +39,7 @@ torch.manual_seed(0)
 trained = load_pretrained("checkerboard", "flow_matching")
 z_few = gaussian(3000)
 ending = {f"{n} NFE": sample(trained, z_few, n) for n in (1, 8, 128)}
-fig = plots.clouds(ending, target=board.sample(3000), size=2.3)
+fig = plots.clouds(ending, target=board.sample(3000), size=2.3, method="flow_matching")
 plots.show(fig, "Flow-matching samples with 1, 8 and 128 function evaluations beside the target: a "
                 "blob in the middle, a blurred checkerboard, a sharp one.")
 
@@ -145,7 +145,7 @@ torch.manual_seed(0)
 v_net, losses = train(VelocityMLP(), flow_matching_loss, board.sample, times)
 
 # %%
-fig = plots.loss_curve(losses, floor=irreducible)
+fig = plots.loss_curve(losses, floor=irreducible, method="flow_matching")
 plots.show(fig, "The training loss falls from above 4 to the dashed line of the irreducible loss "
                 "within a few thousand steps and stays there.")
 
@@ -181,7 +181,7 @@ samples = {n_steps: sample(euler(v_net), z_1, n_steps) for n_steps in steps}
 
 # %%
 panels = {f"{n_steps} NFE": samples[n_steps] for n_steps in steps}
-fig = plots.clouds(panels, target=target, size=1.6)
+fig = plots.clouds(panels, target=target, size=1.6, method="flow_matching")
 plots.show(fig, "Samples with 1, 2, 4, 8, 32 and 128 function evaluations and the target: a point, "
                 "a cloud, and from 32 on a sharp checkerboard.")
 
@@ -211,7 +211,7 @@ assert distances[128] < 2.5 * floor_mean
 # apart?
 
 # %%
-widgets.steps_slider(samples, target, distances)
+widgets.steps_slider(samples, target, distances, method="flow_matching")
 
 # %% [markdown]
 # ## Whose fault is it?
@@ -255,7 +255,7 @@ for n_steps in (1, 2, 4, 8):
     assert abs(exact[n_steps] - distances[n_steps]) < 0.1 * exact[n_steps]
 
 # %%
-curves = {"learned velocity": distances, "exact velocity": exact}
+curves = {"flow matching": distances, "exact velocity": exact}
 fig = plots.distance_by_steps({"board": curves}, {"board": (floor_mean, floor_95)})
 plots.show(fig, "Sliced W2 against number of function evaluations, both axes logarithmic: the "
                 "learned and the exact velocity share one falling line, which comes close to the "
@@ -298,7 +298,7 @@ my_net, _ = train(VelocityMLP(), flow_matching_loss, mine.sample, times,
 # %%
 my_target, start = mine.sample(20_000), z_1[:20_000]
 panels = {f"{n_steps} NFE": sample(euler(my_net), start, n_steps) for n_steps in (1, 8, 128)}
-fig = plots.clouds(panels, target=my_target, size=2.3)
+fig = plots.clouds(panels, target=my_target, size=2.3, method="flow_matching")
 plots.show(fig, "Samples of a network trained on the learner's own data, with 1, 8 and 128 "
                 "evaluations, beside the target.")
 

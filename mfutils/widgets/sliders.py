@@ -4,10 +4,10 @@ from .. import plots
 from .panel import Choice, Interval, Panel
 
 
-def steps_slider(samples, target, distances):
-    """Samples (dict from n_steps to points) beside the target, with their distances to it."""
+def steps_slider(samples, target, distances, method="mean_flow"):
+    """Samples of a method (dict from n_steps to points) beside the target, with their distances to it."""
     fig, (left, right) = plots.planes(["samples", "target"], size=3)
-    cloud = plots.dots(left, next(iter(samples.values())))
+    cloud = plots.dots(left, next(iter(samples.values())), plots.color(method))
     plots.dots(right, target, plots.DATA)
 
     def draw(n_steps):

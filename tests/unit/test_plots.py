@@ -35,6 +35,10 @@ def test_every_method_has_its_colour_and_four_curves_are_drawn():
         drawn = [container.lines[0] for container in ax.containers]
         assert [line.get_color() for line in drawn] == [plots.METHOD[method] for method in METHODS]
         assert [line.get_ydata().tolist() for line in drawn] == [[pytest.approx(0.2), pytest.approx(0.06)]] * 4
+    (ax,) = plots.distance_by_steps({"board": {"flow matching, learned": {1: 0.2}, "exact": {1: 0.1}}},
+                                    {"board": (0.01, 0.02)}).axes
+    drawn = [container.lines[0].get_color() for container in ax.containers]
+    assert drawn == [plots.METHOD["flow_matching"], plots.DATA]  # no method's colour for what is none
     with pytest.raises(ValueError, match="5 curves"):
         plots.distance_by_steps({"board": curves | {"one more": {1: 0.1, 2: 0.1}}}, {"board": (0.01, 0.02)})
 
