@@ -5,6 +5,7 @@ A velocity points toward noise; sampling subtracts. Points have shape (n, d), ti
 (z, r, t) with r ≤ t, tangents in the order (v, 0, 1). Read: flow, data, exact, nets, training, metrics, methods.
 """
 
+from .checkpoints import load_average
 from .data import DISTRIBUTIONS, GaussianMixture
 from .exact import flow_map, mean_velocity
 from .exercises import check
@@ -29,8 +30,8 @@ from .training import gaussian, train
 
 __all__ = [
     "DISTRIBUTIONS", "METHODS", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check", "euler", "field_error",
-    "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate", "load_pretrained",
-    "load_record", "map_error", "mean_flow_loss", "mean_velocity", "midpoint", "mixture_of_picture",
+    "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate", "load_average",
+    "load_pretrained", "load_record", "map_error", "mean_flow_loss", "mean_velocity", "midpoint", "mixture_of_picture",
     "mixture_of_points", "mixture_of_text", "noise_floor", "off_support", "sample", "sample_r_t", "score_by_steps",
     "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative", "total_variation", "train",
     "train_method",

@@ -1,6 +1,7 @@
 """Checkpoints are written whole or not at all, and read back only into a run like the one that wrote them; a stop waits
 for the end of the step."""
 
+import copy
 import functools
 import itertools
 import os
@@ -54,6 +55,24 @@ def load(path, recipe, history, generator, parts):
     was, now = ({name: run.get(name) for name in differ} for run in (theirs, recipe))
     raise ValueError(f"{path} was saved by a run with {was}; this call has {now}. "
                      "Resume with the same arguments, or start afresh without resume.")
+
+
+def load_average(path, net):
+    """The moving-average network that a checkpoint holds: a copy of `net` with its weights, on the CPU.
+
+    Raises ValueError where the file is no checkpoint of `train` with such a network.
+    """
+    average = copy.deepcopy(net)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)["ema"]
+        saved.pop("n_averaged")
+        average.load_state_dict({name.removeprefix("module."): value for name, value in saved.items()})
+    except OSError:
+        raise
+    except Exception as error:  # as in `load`
+        raise ValueError(f"{path} holds no moving average of such a {type(net).__name__} ({type(error).__name__}). "
+                         "Give a file that `train` saved, and a network of the shape trained there.") from None
+    return average
 
 
 def free_path(name="interrupted.pt"):

@@ -19,6 +19,7 @@ METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="
               self_distilled_mean_flow="#009E73")
 DATA, NOISE, SAMPLES, INK = "#3D5A78", "#999999", METHOD["mean_flow"], "#222222"
 AROUND = LinearSegmentedColormap.from_list("around", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#882255", "#0072B2"])
+MIST = LinearSegmentedColormap.from_list("mist", ["white", "#8FA9C2"])
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
 DPI = 144  # twice as fine as displayed, for sharp screens
 SHOWN = 4000  # a cloud shows its first points only: more are slower, and no clearer
@@ -64,8 +65,9 @@ def in_words(label):
 
 
 def color(*labels):
-    """The colour of the first label that has one: a method's (of "flow matching, 1 NFE" too), noise, or the target."""
-    known = {**METHOD, "noise": NOISE, "target": DATA}
+    """The colour of the first label that has one: a method's (of "flow matching, 1 NFE" too), or that of noise, of data
+    or the target, of pairs on their roads, and of what follows the exact field."""
+    known = {**METHOD, "noise": NOISE, "data": DATA, "target": DATA, "roads": DATA, "field": METHOD["flow_matching"]}
     for label in labels:
         key = label.split(",")[0].replace(" ", "_").replace("-", "_")
         if key in known:
@@ -74,8 +76,9 @@ def color(*labels):
 
 
 def plane(ax, title=""):
-    """Make `ax` a view of the plane: square, without ticks."""
-    ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal", xticks=[], yticks=[])
+    """Make `ax` a view of the plane: square, with ticks at −2, 0 and 2, so that distances can be judged."""
+    ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+    ax.tick_params(labelsize=6, labelcolor="#888888", color="#cccccc", length=2, pad=1.5)
     ax.set_title(title, fontsize=10)
     ax.spines[:].set_color("#cccccc")
 
@@ -120,15 +123,16 @@ def clouds(samples, target=None, size=2.0, method="mean_flow"):
     return fig
 
 
-def gallery(rows, size=1.9):
-    """Rows of clouds: a dict from row label to (a dict from column title to points)."""
+def gallery(rows, size=1.9, method="mean_flow"):
+    """Rows of clouds: a dict from row label to (a dict from column title to points), in the colour of what title or label
+    name, else of `method`."""
     titles = list(next(iter(rows.values())))
     fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
     fig.set_size_inches(len(titles) * size, len(rows) * size + 0.3)  # only the top row has titles
     for start, (label, panels) in zip(range(0, len(axes), len(titles)), rows.items()):
         axes[start].set_ylabel(in_words(label))
         for ax, (title, points) in zip(axes[start:], panels.items()):
-            dots(ax, points, color(title, label) or SAMPLES)
+            dots(ax, points, color(title, label, method))
             ax.set_title("" if start else in_words(title), fontsize=10)
     return fig
 
@@ -153,9 +157,94 @@ def paths(bundles, size=3.2):
     return fig
 
 
+def counts(points, n):
+    """How many of the points (m, 2) lie in each tile of `grid(n)`: (n²,)."""
+    return torch.histogramdd(points, [n, n], range=[-LIMIT, LIMIT] * 2).hist.T.flatten()
+
+
 def unvisited(points, n):
     """Which tiles of `grid(n)` hold none of the points: (n²,), True or False."""
-    return torch.histogramdd(points, [n, n], range=[-LIMIT, LIMIT] * 2).hist.T.flatten() == 0
+    return counts(points, n) == 0
+
+
+def arrows(ax, starts, steps, color=INK, width=0.008):
+    """Arrows from starts (n, 2) along steps (n, 2), in units of the plane; returns the artist, for `aim`."""
+    return ax.quiver(*starts.T.numpy(), *steps.T.numpy(), angles="xy", scale_units="xy", scale=1, color=color,
+                     width=width, minlength=0, zorder=3)
+
+
+def aim(artist, starts, steps):
+    """Move equally many arrows elsewhere."""
+    artist.set_offsets(starts.numpy())
+    artist.set_UVC(*steps.T.numpy())
+
+
+def fan(z, x, eps, weight, v):
+    """Roads from data x (k, 2) to noise eps (k, 2) that all pass through one point z (2,), each as opaque as it is
+    likely, weight (k,); and −v (2,), the way their mean velocity moves a sample."""
+    fig, (ax,) = planes([""], size=4.2)
+    for a, b, alpha in zip(x, eps, (weight / weight.max()).tolist()):
+        ax.plot(*torch.stack([a, b]).T.numpy(), color=DATA, linewidth=1, alpha=0.08 + 0.92 * alpha)
+        ax.plot(*a.tolist(), "o", color=DATA, markersize=4, alpha=0.08 + 0.92 * alpha, markeredgewidth=0)
+    arrows(ax, z[None], -v[None], METHOD["flow_matching"], width=0.014)
+    ax.plot(*z.tolist(), "o", color=INK, markersize=6, zorder=4)
+    return fig
+
+
+def flow_field(ax, points, v):
+    """Where points (n, 2) are dense, in grey-blue, and −v over it, the way they move toward data, one eighth as long as it
+    is.  v: (k², 2) on `grid(k)`.  Returns move(points, v), which shows another time."""
+    tiles, k = 48, round(len(v) ** 0.5)
+
+    def drawn(points, v):
+        share = counts(points, tiles).view(tiles, tiles).numpy()
+        return share, (-v / 8).masked_fill(unvisited(points, k)[:, None], torch.nan)
+
+    share, steps = drawn(points, v)
+    mist = ax.imshow(share, origin="lower", cmap=MIST, extent=(-LIMIT, LIMIT) * 2, vmin=0, interpolation="bilinear")
+    quiver = arrows(ax, grid(k), steps, INK, 0.005)
+
+    def move(points, v):
+        share, steps = drawn(points, v)
+        mist.set(data=share, clim=(0, share.max()))
+        aim(quiver, grid(k), steps)
+
+    return move
+
+
+def fields(panels, size=2.6):
+    """The flow at several times: a dict from title to (points, v), as in `flow_field`."""
+    fig, axes = planes(list(panels), size=size)
+    for ax, (points, v) in zip(axes, panels.values()):
+        flow_field(ax, points, v)
+    return fig
+
+
+def polyline(ax, paths, states, color):
+    """The steps of a solver, states (n + 1, m, 2), as arrows over the true paths (k, m, 2) of the same m points.
+    Returns move(states), which shows other steps."""
+    ax.plot(paths[..., 0].numpy(), paths[..., 1].numpy(), color=NOISE, linewidth=1.2)
+    dots(ax, paths[0], NOISE, 5)
+    dots(ax, paths[-1], DATA, 5)
+    shown = []
+
+    def move(states):
+        while shown:
+            shown.pop().remove()
+        steps = states[1:] - states[:-1]
+        shown.append(arrows(ax, states[:-1].flatten(0, 1), steps.flatten(0, 1), color, 0.006))
+        shown.extend(ax.plot(*states[-1].T.numpy(), "o", color=color, markersize=5, zorder=4))
+
+    move(states)
+    return move
+
+
+def polylines(paths, panels, size=3.2):
+    """Solvers side by side over the true paths: a dict from title to states, as in `polyline`."""
+    fig, axes = planes(list(panels), size=size)
+    for ax, (title, states) in zip(axes, panels.items()):
+        polyline(ax, paths, states, color(title, "flow_matching"))
+    return fig
 
 
 def heat(values, highest, label, size=2.6):
@@ -184,16 +273,51 @@ def heat_map(ax, value, highest):
                      extent=(-LIMIT, LIMIT, -LIMIT, LIMIT))
 
 
-def loss_curve(losses, floor, window=100, method="mean_flow"):
-    """Training losses (n_steps,), averaged over `window` steps, above the loss that no network can go below."""
-    fig = Figure(figsize=(7, 2.8), layout="constrained")
+def loss_curve(losses, floor, average, window=50, method="flow_matching"):
+    """Training losses (n_steps,), averaged over `window` steps; the loss of the moving average, a dict from step to loss;
+    and the loss that no network can go below."""
+    fig = Figure(figsize=(7, 3), layout="constrained")
     ax = fig.subplots()
     smooth = losses[: len(losses) // window * window].view(-1, window).mean(dim=1)
-    ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=METHOD[method], label="training loss")
-    ax.axhline(floor, color=DATA, linestyle="--", label="irreducible")
-    ax.set(xlabel="training step", ylabel="loss")
+    ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=METHOD[method], alpha=0.35, linewidth=1,
+            label=f"training loss, mean of {window} batches")
+    ax.plot(list(average), list(average.values()), "o-", color=METHOD[method], markersize=4,
+            label="moving average, on test pairs")
+    ax.axhline(floor, color=INK, linestyle="--", linewidth=1, label="irreducible, on the same pairs")
+    ax.set(xlabel="training step", ylabel="loss", ylim=(floor - 0.1, floor + 0.5))
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
+def time_pairs(r, t):
+    """Pairs of times (n, 1) as points in the triangle r ≤ t, with a colour for each kind of row."""
+    fig = Figure(figsize=(5.6, 3.2), layout="constrained")
+    ax = fig.subplots()
+    equal, zero = r == t, (r == 0) & (r < t)
+    kinds = {"r < t: a jump": (~equal & ~zero, METHOD["mean_flow"]),
+             "r = t: flow matching": (equal, METHOD["flow_matching"]), "r = 0: all the way": (zero, "#882255")}
+    for label, (rows, colour) in kinds.items():
+        ax.plot(r[rows], t[rows], "o", color=colour, markersize=3, alpha=0.6, markeredgewidth=0,
+                label=f"{label} ({rows.float().mean():.1%})")
+    ax.set(xlabel="r", ylabel="t", aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(loc="outside right center", frameon=False, markerscale=2)
+    return fig
+
+
+def targets(points, mean, marginal):
+    """Training targets of single pairs at one place, points (n, 2); their mean; and the target of the mean velocity."""
+    fig = Figure(figsize=(5.4, 3.6), layout="constrained")
+    ax = fig.subplots()
+    ax.plot(*points.T.numpy(), "o", color=SAMPLES, markersize=2.5, markeredgewidth=0, alpha=0.4)
+    ax.plot(*mean.tolist(), "o", color=INK, markersize=8, label="mean of the targets")
+    ax.plot(*marginal.tolist(), "x", color="white", markersize=6, markeredgewidth=2)
+    ax.plot(*marginal.tolist(), "+", color=METHOD["flow_matching"], markersize=26, markeredgewidth=1.5,
+            label="target of the mean")
+    ax.set(aspect="equal", xlabel="first coordinate of the target", ylabel="second")
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(loc="outside lower center", ncols=2, frameon=False)
     return fig
 
 
@@ -228,31 +352,71 @@ def distance_by_steps(tables, floors):
     return fig
 
 
-def chord(ax, path, start, end):
-    """A particle's path (k, 2), noise first, and the chord from its state `start` to its state `end`.
-
-    Returns move(start, end), which redraws the chord elsewhere.
-    """
+def near(ax, path):
+    """Zoom in on one path (k, 2) and draw it, in grey."""
     ax.plot(*path.T.numpy(), color=NOISE, linewidth=1.5)
     low, high = path.amin(dim=0), path.amax(dim=0)
     (x, y), reach = ((low + high) / 2).tolist(), 0.7 * (high - low).max().item()
-    ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))  # nearer than usual: one path only
+    ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), xticks=[], yticks=[])
+
+
+def named_ends(ax, *texts):
+    """Two labelled dots; returns move(points (2, 2))."""
+    ends = ax.plot([], [], "o", color=INK, markersize=5, zorder=4)[0]
+    labels = [ax.annotate(text, (0, 0), xytext=shift, textcoords="offset points", fontsize=12)
+              for text, shift in zip(texts, ((-10, -17), (7, 7)))]
+
+    def move(points):
+        ends.set_data(*points.T.numpy())
+        for label, point in zip(labels, points):
+            label.xy = point.tolist()
+
+    return move
+
+
+def chord(ax, path, start, end):
+    """A particle's path (k, 2), noise first, and the displacement z_t − z_r from its state `end` to its state `start`.
+
+    Returns move(start, end), which redraws the chord elsewhere.
+    """
+    near(ax, path)
     stretch = ax.plot([], [], color=DATA, linewidth=3)[0]
-    line = ax.plot([], [], color=SAMPLES, linewidth=2)[0]
-    ends = ax.plot([], [], "o", color=INK, markersize=5)[0]
-    labels = [ax.annotate(text, (0, 0), xytext=(6, 6), textcoords="offset points", fontsize=11)
-              for text in ("$z_t$", "$z_r$")]
+    arrow = arrows(ax, path[[end]], path[[start]] - path[[end]], SAMPLES, 0.012)
+    ends = named_ends(ax, "$z_t$", "$z_r$")
 
     def move(start, end):
-        two = path[[start, end]]
         stretch.set_data(*path[start : end + 1].T.numpy())
-        line.set_data(*two.T.numpy())
-        ends.set_data(*two.T.numpy())
-        for label, point in zip(labels, two):
-            label.xy = point.tolist()
+        aim(arrow, path[[end]], path[[start]] - path[[end]])
+        ends(path[[start, end]])
 
     move(start, end)
     return move
+
+
+def swing(ax, path, z_r):
+    """A particle's path (k, 2) and a chord that swings about z_r (2,). Returns move(z_t, ahead, tip): the chord to z_t, the
+    chord to where the path leads next, and where an arrow `tip` from z_t thinks that is; all (2,)."""
+    near(ax, path)
+    nowhere = torch.zeros(1, 2)
+    old, new, tip_arrow = (arrows(ax, nowhere, nowhere, color, width) for color, width in
+                           (("#F0B890", 0.012), (SAMPLES, 0.012), (INK, 0.01)))
+    ends = named_ends(ax, "$z_t$", "$z_r$")
+
+    def move(z_t, ahead, tip):
+        aim(old, z_r[None], (z_t - z_r)[None])
+        aim(new, z_r[None], (ahead - z_r)[None])
+        aim(tip_arrow, z_t[None], tip[None])
+        ends(torch.stack([z_t, z_r]))
+
+    return move
+
+
+def swings(path, z_r, panels, size=3.2):
+    """Several moments of one swinging chord: a dict from title to (z_t, ahead, tip), as in `swing`."""
+    fig, axes = planes(list(panels), size=size)
+    for ax, moment in zip(axes, panels.values()):
+        swing(ax, path, z_r)(*moment)
+    return fig
 
 
 def chords(path, intervals):

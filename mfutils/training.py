@@ -28,7 +28,7 @@ def train(net, loss, data, times, noise=None, *, n_steps=5000, batch_size=1024, 
     data, noise: called as data(n, generator) → (n, d). Without noise, ε ~ N(0, I).
     times: times(n, generator) → t (n, 1), or the pair r, t: whatever `loss` takes.
     with_average: call loss(net, x, eps, *times, average), where average is the EMA network so far.
-    checkpoint: a file to save to every `checkpoint_every` steps.
+    checkpoint: a file to save to every `checkpoint_every` steps; with "{step}" in its name, one file for each time.
     resume: a file saved before; the run goes on from there, to the same result as an uninterrupted one where all
     that is random comes from `generator`.
 
@@ -78,7 +78,7 @@ def train(net, loss, data, times, noise=None, *, n_steps=5000, batch_size=1024, 
                 report(bar, history[max(0, done - 100):done].mean().item(), done, lr, hidden_lr)
             if saving:
                 stop.saving = True
-                path = checkpoint or resume or checkpoints.free_path()
+                path = str(checkpoint or resume or checkpoints.free_path()).replace("{step}", str(done))
                 checkpoints.save(path, recipe, done, history, generator, parts)
                 stop.saving = False
             if stopping:

@@ -4,18 +4,48 @@ from .. import plots
 from .panel import Choice, Interval, Panel
 
 
-def steps_slider(samples, target, distances, method="mean_flow"):
-    """Samples of a method (dict from n_steps to points) beside the target, with their distances to it."""
+def field_slider(panels):
+    """The flow at a time: a dict from t to (points, v), as in `plots.flow_field`."""
+    fig, (ax,) = plots.planes([""], size=4.2)
+    move = plots.flow_field(ax, *next(iter(panels.values())))
+
+    def draw(t):
+        move(*panels[t])
+        ax.set_title(f"t = {t}", fontsize=10)
+        return f"The crowd at t = {t}, and arrows that show where its points move next."
+
+    return Panel([Choice("t", list(panels))], fig, draw)
+
+
+def euler_slider(paths, states):
+    """Euler's steps over the true paths: paths (k, m, 2), and a dict from n_steps to states (n_steps + 1, m, 2)."""
+    fig, (ax,) = plots.planes([""], size=4.2)
+    move = plots.polyline(ax, paths, next(iter(states.values())), plots.color("flow_matching"))
+
+    def draw(n_steps):
+        move(states[n_steps])
+        miss = (states[n_steps][-1] - paths[-1]).norm(dim=1).square().mean().sqrt().item()
+        ax.set_title(f"steps: {n_steps}, they miss the true ends by {miss:.2f} (rms)", fontsize=10)
+        return f"Steps: {n_steps}, as arrows over the true paths; they miss the true ends by {miss:.2f} (rms)."
+
+    return Panel([Choice("steps", list(states))], fig, draw)
+
+
+def steps_slider(samples, target, distances, method="mean_flow", name="steps"):
+    """Samples of a method (a dict from a number of steps to points) beside the target, with their distances to it.
+
+    name: what kind of steps; those of the sampler, or of training.
+    """
     fig, (left, right) = plots.planes(["samples", "target"], size=3)
     cloud = plots.dots(left, next(iter(samples.values())), plots.color(method))
     plots.dots(right, target, plots.DATA)
 
     def draw(n_steps):
         plots.put(cloud, samples[n_steps])
-        left.set_title(f"steps: {n_steps}, sliced W2 {distances[n_steps]:.3f}", fontsize=10)
-        return f"Samples, steps: {n_steps}, beside the target; sliced W2 {distances[n_steps]:.3f}."
+        left.set_title(f"{name}: {n_steps}, sliced W2 {distances[n_steps]:.3f}", fontsize=10)
+        return f"Samples, {name}: {n_steps}, beside the target; sliced W2 {distances[n_steps]:.3f}."
 
-    return Panel([Choice("steps", list(samples))], fig, draw)
+    return Panel([Choice(name, list(samples))], fig, draw)
 
 
 def chord_slider(path):
@@ -42,6 +72,26 @@ def chord_slider(path):
     return Panel([Interval(levels)], fig, draw)
 
 
+def swing_slider(path, z_r, moments):
+    """The chord from z_r to a particle that moves along its path (k, 2), and where its tip goes next.
+
+    moments: a dict from (tangents in words, t) to (z_t, ahead, tip), as in `plots.swing`. One choice of tangents has no menu.
+    """
+    every, times = (list(dict.fromkeys(column)) for column in zip(*moments))
+    fig, (ax,) = plots.planes([""], size=4.2)
+    move = plots.swing(ax, path, z_r)
+
+    def draw(t, tangents=every[0]):
+        z_t, ahead, tip = moments[tangents, t]
+        move(z_t, ahead, tip)
+        miss = (z_t + tip - ahead).norm().item()
+        ax.set_title(f"t = {t}, tangents {tangents}: the arrow's tip misses the new chord's by {miss:.3f}", fontsize=9)
+        return f"t = {t}, tangents {tangents}: old chord, new chord, and an arrow whose tip misses the new one's by {miss:.3f}."
+
+    menu = [Choice("tangents", every, slider=False)] if len(every) > 1 else []
+    return Panel([Choice("t", times), *menu], fig, draw)
+
+
 def error_slider(errors, rms, levels):
     """Map of |u_net − u| over the plane for every r ≤ t.
 
@@ -62,21 +112,24 @@ def error_slider(errors, rms, levels):
 
 
 def comparison_panel(samples, targets, distances):
-    """Samples beside the target, by distribution, method and number of steps.
+    """Samples beside the target, by distribution, method and number of evaluations.
 
-    samples, distances: dicts from (distribution, method, n_steps).  targets: a dict from distribution.
+    samples, distances: dicts from (distribution, method, NFE).  targets: a dict from distribution. What has one option
+    only has no menu.
     """
-    names, methods, steps = (list(dict.fromkeys(column)) for column in zip(*samples))
+    columns = [list(dict.fromkeys(column)) for column in zip(*samples)]
     fig, (left, right) = plots.planes(["samples", "target"], size=3)
-    cloud = plots.dots(left, samples[names[0], methods[0], steps[0]])
-    goal = plots.dots(right, targets[names[0]], plots.DATA)
+    first = next(iter(samples))
+    cloud, goal = plots.dots(left, samples[first]), plots.dots(right, targets[first[0]], plots.DATA)
 
-    def draw(*key):
+    def draw(*chosen):
+        chosen = iter(chosen)
+        key = tuple(column[0] if len(column) == 1 else next(chosen) for column in columns)
         plots.put(cloud, samples[key])
         plots.put(goal, targets[key[0]])
         cloud.set_color(plots.color(key[1]) or plots.SAMPLES)
-        left.set_title(f"steps: {key[2]}, sliced W2 {distances[key]:.3f}", fontsize=10)
-        return f"{key[0]}, {key[1]}, steps: {key[2]}, beside the target; sliced W2 {distances[key]:.3f}."
+        left.set_title(f"NFE: {key[2]}, sliced W2 {distances[key]:.3f}", fontsize=10)
+        return f"{key[0]}, {key[1]}, NFE: {key[2]}, beside the target; sliced W2 {distances[key]:.3f}."
 
-    return Panel([Choice("data", names, slider=False), Choice("method", methods, slider=False),
-                  Choice("steps", steps)], fig, draw)
+    controls = [Choice("data", columns[0], slider=False), Choice("method", columns[1], slider=False), Choice("NFE", columns[2])]
+    return Panel([control for control in controls if len(control.options) > 1], fig, draw)
