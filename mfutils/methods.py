@@ -3,6 +3,7 @@
 `make weights` makes the files in mfutils/weights and the record beside them.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -80,10 +81,23 @@ def train_method(distribution, method, seed=0, **arguments):
     return euler(net) if method == "flow_matching" else net, losses
 
 
+@functools.cache
 def load_record():
     """What was written down when the weights were made: recipe, versions; for every run its seed, CPU seconds, and
     distances by number of function evaluations; the noise floors of the distances, as (mean, 95 % quantile)."""
     return json.loads((FOLDER / "record.json").read_text())
+
+
+def recorded(distribution, method, metric, nfe, solver="euler"):
+    """The recorded distances of one method at one number of evaluations, one per seed and in the order of the seeds: within
+    a seed all methods share noise and target, so differences can be paired. Empty where nothing was recorded.
+
+    metric: "sliced_w2", "total_variation", "energy_distance" or "map_error".  solver: of flow matching, "euler" or "midpoint".
+    """
+    which = solver if method == "flow_matching" else "own"
+    runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)]
+    return [run[which][metric][str(nfe)] for run in sorted(runs, key=lambda run: run["seed"])
+            if str(nfe) in run.get(which, {}).get(metric, {})]
 
 
 def weights_file(distribution, method):

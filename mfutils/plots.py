@@ -6,12 +6,13 @@ Figures are made without pyplot, so nothing is drawn twice and nothing stays ope
 
 import html
 import io
+import itertools
+import math
 
 import torch
 from IPython.display import display
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from PIL import Image
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
@@ -67,7 +68,7 @@ def in_words(label):
 def color(*labels):
     """The colour of the first label that has one: a method's (of "flow matching, 1 NFE" too), or that of noise, of data
     or the target, of pairs on their roads, and of what follows the exact field."""
-    known = {**METHOD, "noise": NOISE, "data": DATA, "target": DATA, "roads": DATA, "field": METHOD["flow_matching"]}
+    known = {**METHOD, "noise": NOISE, "data": DATA, "target": DATA, "roads": DATA, "field": METHOD["flow_matching"], "unknown": INK}
     for label in labels:
         key = label.split(",")[0].replace(" ", "_").replace("-", "_")
         if key in known:
@@ -137,13 +138,26 @@ def gallery(rows, size=1.9, method="mean_flow"):
     return fig
 
 
-def origins(z_1, panels, size=3.2):
-    """Where every point came from: its noise z_1 (n, 2), and panels, a dict from title to where it went (n, 2), in
-    the colour of the direction in which the noise lies."""
+def wheel(ax, z_1, points, size=1.5):
+    """Points (n, 2), each in the colour of the direction in which its noise z_1 (n, 2) lies; returns the artist."""
     direction = torch.atan2(z_1[:, 1], z_1[:, 0])
-    fig, axes = planes(["noise", *panels], size=size)
-    for ax, points in zip(axes, [z_1, *panels.values()]):
-        ax.scatter(*points.T.numpy(), c=direction.numpy(), s=1.2, cmap=AROUND, linewidths=0)
+    return ax.scatter(*points.T.numpy(), c=direction.numpy(), s=size, cmap=AROUND, linewidths=0)
+
+
+def origins(z_1, panels, size=3.2):
+    """Where every point came from: a dict from title to points (n, 2), painted as in `wheel`."""
+    fig, axes = planes(list(panels), size=size)
+    for ax, points in zip(axes, panels.values()):
+        wheel(ax, z_1, points)
+    return fig
+
+
+def folds(z_1, landing, folded, size=3.2):
+    """Noise z_1 (n, 2) and where one step takes it (n, 2), with the folded points (n,), True or False, on top."""
+    fig, axes = planes(["noise", "one step"], size=size)
+    for ax, points in zip(axes, (z_1, landing)):
+        ax.scatter(*points[~folded].T.numpy(), c=DATA, s=0.8, linewidths=0, alpha=0.5)
+        ax.scatter(*points[folded].T.numpy(), c=METHOD["mean_flow"], s=4, linewidths=0)
     return fig
 
 
@@ -292,7 +306,7 @@ def loss_curve(losses, floor, average, window=50, method="flow_matching"):
 
 def time_pairs(r, t):
     """Pairs of times (n, 1) as points in the triangle r ≤ t, with a colour for each kind of row."""
-    fig = Figure(figsize=(5.6, 3.2), layout="constrained")
+    fig = Figure(figsize=(4.6, 4.2), layout="constrained")
     ax = fig.subplots()
     equal, zero = r == t, (r == 0) & (r < t)
     kinds = {"r < t: a jump": (~equal & ~zero, METHOD["mean_flow"]),
@@ -302,7 +316,7 @@ def time_pairs(r, t):
                 label=f"{label} ({rows.float().mean():.1%})")
     ax.set(xlabel="r", ylabel="t", aspect="equal", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ax.spines[["top", "right"]].set_visible(False)
-    fig.legend(loc="outside right center", frameon=False, markerscale=2)
+    ax.legend(loc="lower right", frameon=False, markerscale=2, fontsize=9)
     return fig
 
 
@@ -321,34 +335,34 @@ def targets(points, mean, marginal):
     return fig
 
 
-def distance_by_steps(tables, floors):
-    """Sliced W2 against number of function evaluations (NFE), side by side, both axes logarithmic.
+def scoreboard(panels, stars, label, columns=2):
+    """Tables as heat maps on one logarithmic scale, from 1 (the noise floor) to 10 and beyond.
 
-    tables: a dict from title to curves; curves: a dict from label to {NFE: distance, or one per seed}. The name of a
-    method has its colour. Of several the mean is drawn with a bar from least to greatest.
-    floors: a dict from title to the (mean, 95 % quantile) of the noise floor, drawn as a band up to the quantile.
+    panels: a dict from title to rows, a dict from method to (NFE → multiple of the floor, or None).
+    stars: the (title, method, NFE) that cannot be told from perfect.
     """
-    fig = Figure(figsize=(5.5 if len(tables) == 1 else 2.6 * len(tables), 3.4), layout="constrained")
-    axes = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-    for ax, (title, curves) in zip(axes, tables.items()):
-        if len(curves) > len(METHOD):
-            raise ValueError(f"{len(curves)} curves are too many to tell apart; draw at most {len(METHOD)}.")
-        others = iter((DATA, INK, NOISE, "#882255"))  # of what is no method
-        for (label, curve), marker in zip(curves.items(), "osD^"):
-            values = torch.tensor([[value] if isinstance(value, float) else value for value in curve.values()])
-            mean = values.mean(dim=1)
-            bars = torch.stack([mean - values.amin(dim=1), values.amax(dim=1) - mean]).clamp(min=0)
-            ax.errorbar(list(curve), mean, bars, color=color(label) or next(others), marker=marker, markersize=4,
-                        capsize=2, label=in_words(label))
-        ax.axhspan(1e-4, floors[title][1], color=NOISE, alpha=0.35, linewidth=0, label="noise floor")
-        ax.set(xscale="log", yscale="log", ylim=(0.005, 2), xlabel="NFE", ylabel="sliced W2")
-        ax.set_title(in_words(title), fontsize=10)
-        ax.xaxis.set_major_locator(FixedLocator(list(next(iter(curves.values())))))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(ScalarFormatter())
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.label_outer()
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    methods = list(next(iter(panels.values())))
+    every = list(next(iter(panels.values()))[methods[0]])
+    fig = Figure(figsize=(10.5, 0.3 * (len(methods) + 2.2) * -(-len(panels) // columns)), layout="constrained")
+    axes = fig.subplots(-(-len(panels) // columns), columns, sharex=True, sharey=True).flatten()
+    for ax, (title, rows) in zip(axes, panels.items()):
+        values = torch.tensor([[math.nan if value is None else value for value in row.values()] for row in rows.values()])
+        image = ax.imshow(values.numpy(), norm=LogNorm(1, 10), cmap="cividis_r", aspect="auto")
+        for (i, method), (j, nfe) in itertools.product(enumerate(methods), enumerate(every)):
+            if rows[method][nfe] is not None:
+                star = "★" if (title, method, nfe) in stars else ""
+                ax.text(j, i, f"{rows[method][nfe]:.3g}{star}", ha="center", va="center", fontsize=8,
+                        color="white" if values[i, j] > 4 else INK)
+        ax.set(xticks=range(len(every)), yticks=range(len(methods)), xticklabels=every, yticklabels=methods)
+        ax.set_title(title, fontsize=10)
+        ax.tick_params(length=0, labelsize=8)
+        ax.spines[:].set_visible(False)
+        for text in ax.get_yticklabels():
+            text.set_color(color(text.get_text()) or INK)
+    for ax in axes[-columns:]:
+        ax.set_xlabel("function evaluations (NFE)", fontsize=9)
+    bar = fig.colorbar(image, ax=list(axes), label=label, extend="max", ticks=[1, 2, 5, 10], format="%g", aspect=30)
+    bar.ax.minorticks_off()
     return fig
 
 

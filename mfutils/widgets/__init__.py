@@ -1,7 +1,16 @@
 """Sliders over figures, and a place to bring data of one's own."""
 
 from .own_data import OwnData
-from .sliders import chord_slider, comparison_panel, error_slider, euler_slider, field_slider, steps_slider, swing_slider
+from .sliders import (
+    chord_slider,
+    comparison_panel,
+    error_slider,
+    euler_slider,
+    field_slider,
+    journey_slider,
+    steps_slider,
+    swing_slider,
+)
 
-__all__ = ["OwnData", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider", "steps_slider",
-           "swing_slider"]
+__all__ = ["OwnData", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider", "journey_slider",
+           "steps_slider", "swing_slider"]

@@ -92,6 +92,20 @@ def swing_slider(path, z_r, moments):
     return Panel([Choice("t", times), *menu], fig, draw)
 
 
+def journey_slider(z_1, states):
+    """Points on their way, each in the colour of the direction in which its noise z_1 (n, 2) lies: a dict from time to
+    points (n, 2)."""
+    fig, (ax,) = plots.planes([""], size=4.6)
+    cloud = plots.wheel(ax, z_1, z_1)
+
+    def draw(r):
+        cloud.set_offsets(states[r].numpy())
+        ax.set_title(f"r = {r}, one evaluation from noise", fontsize=10)
+        return f"Points painted like a colour wheel, at r = {r}, one evaluation from noise."
+
+    return Panel([Choice("r", list(states))], fig, draw)
+
+
 def error_slider(errors, rms, levels):
     """Map of |u_net − u| over the plane for every r ≤ t.
 
@@ -114,10 +128,11 @@ def error_slider(errors, rms, levels):
 def comparison_panel(samples, targets, distances):
     """Samples beside the target, by distribution, method and number of evaluations.
 
-    samples, distances: dicts from (distribution, method, NFE).  targets: a dict from distribution. What has one option
-    only has no menu.
+    samples, distances: dicts from (distribution, method, NFE); one that is missing is said to be.  targets: a dict from
+    distribution. What has one option only has no menu.
     """
     columns = [list(dict.fromkeys(column)) for column in zip(*samples)]
+    columns[2].sort()
     fig, (left, right) = plots.planes(["samples", "target"], size=3)
     first = next(iter(samples))
     cloud, goal = plots.dots(left, samples[first]), plots.dots(right, targets[first[0]], plots.DATA)
@@ -125,11 +140,12 @@ def comparison_panel(samples, targets, distances):
     def draw(*chosen):
         chosen = iter(chosen)
         key = tuple(column[0] if len(column) == 1 else next(chosen) for column in columns)
-        plots.put(cloud, samples[key])
+        plots.put(cloud, samples.get(key, targets[key[0]][:0]))
         plots.put(goal, targets[key[0]])
         cloud.set_color(plots.color(key[1]) or plots.SAMPLES)
-        left.set_title(f"NFE: {key[2]}, sliced W2 {distances[key]:.3f}", fontsize=10)
-        return f"{key[0]}, {key[1]}, NFE: {key[2]}, beside the target; sliced W2 {distances[key]:.3f}."
+        score = f"sliced W2 {distances[key]:.3f}" if key in samples else "too few for one step"
+        left.set_title(f"NFE: {key[2]}, {score}", fontsize=10)
+        return f"{key[0]}, {key[1]}, NFE: {key[2]}, beside the target; {score}."
 
     controls = [Choice("data", columns[0], slider=False), Choice("method", columns[1], slider=False), Choice("NFE", columns[2])]
     return Panel([control for control in controls if len(control.options) > 1], fig, draw)
