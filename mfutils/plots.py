@@ -335,6 +335,21 @@ def targets(points, mean, marginal):
     return fig
 
 
+def sweep(curves, xlabel, ylabel):
+    """Curves of one parameter: a dict from label to {value: height}; the least of each is marked."""
+    fig = Figure(figsize=(6.6, 3.2), layout="constrained")
+    ax = fig.subplots()
+    colours = itertools.cycle((DATA, "#009E73", "#882255", "#E69F00", INK))
+    for (label, curve), colour in zip(curves.items(), colours):
+        ax.plot(list(curve), list(curve.values()), color=colour, label=label)
+        least = min(curve, key=curve.get)
+        ax.plot(least, curve[least], "o", color=colour, markersize=5)
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(loc="outside right center", frameon=False)
+    return fig
+
+
 def scoreboard(panels, stars, label, columns=2):
     """Tables as heat maps on one logarithmic scale, from 1 (the noise floor) to 10 and beyond.
 

@@ -8,9 +8,10 @@ from .sliders import (
     euler_slider,
     field_slider,
     journey_slider,
+    noise_slider,
     steps_slider,
     swing_slider,
 )
 
 __all__ = ["OwnData", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider", "journey_slider",
-           "steps_slider", "swing_slider"]
+           "noise_slider", "steps_slider", "swing_slider"]

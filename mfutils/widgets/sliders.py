@@ -106,6 +106,27 @@ def journey_slider(z_1, states):
     return Panel([Choice("r", list(states))], fig, draw)
 
 
+def noise_slider(clouds):
+    """The noise of the target with two tangents: a dict from (data, r) to two clouds (n, 2), and their root mean squares in
+    the titles."""
+    every, times = (list(dict.fromkeys(column)) for column in zip(*clouds))
+    fig, axes = plots.planes(["", ""], size=3)
+    shown = [plots.dots(ax, next(iter(clouds.values()))[0], colour, 2)
+             for ax, colour in zip(axes, (plots.NOISE, plots.SAMPLES))]
+    for ax in axes:
+        ax.set(xlim=(-5, 5), ylim=(-5, 5), xticks=[-4, 0, 4], yticks=[-4, 0, 4])
+
+    def draw(data, r):
+        said = []
+        for ax, artist, points, name in zip(axes, shown, clouds[data, r], ("marginal", "conditional")):
+            plots.put(artist, points)
+            said.append(f"{name} tangent: {points.square().sum(dim=1).mean().sqrt().item():.2f}")
+            ax.set_title(said[-1], fontsize=10)
+        return f"{data}, r = {r}, noise of the target; {'; '.join(said)}."
+
+    return Panel([Choice("data", every, slider=False), Choice("r", times)], fig, draw)
+
+
 def error_slider(errors, rms, levels):
     """Map of |u_net − u| over the plane for every r ≤ t.
 

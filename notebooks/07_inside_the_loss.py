@@ -1,0 +1,477 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 7. Inside the loss
+#
+# **The question.** Why does the mean-flow loss work, and what does its value hide?
+
+# %%
+import inspect
+import statistics
+
+import torch
+from IPython.display import Code
+
+from mfutils import (
+    DISTRIBUTIONS, GaussianMixture, MeanVelocityMLP, check, flow, flow_map, gaussian,
+    improved_mean_flow_loss, interpolate, load_pretrained, map_error, mean_flow_loss, mean_velocity,
+    plots, recorded, sample, sample_r_t, self_distilled_mean_flow_loss, sliced_w2, squared_uniform,
+    total_derivative, train, widgets,
+)
+
+board = DISTRIBUTIONS["checkerboard"]
+
+# %%
+torch.manual_seed(0)
+z_1, target = gaussian(20_000), board.sample(20_000)
+nets = {"network A": MeanVelocityMLP(), "network B": load_pretrained("checkerboard", "mean_flow")}
+r, t = sample_r_t(20_000, p_equal=0)
+losses = {name: mean_flow_loss(net, target, z_1, r, t).item() for name, net in nets.items()}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw one step of both
+fig = plots.clouds({f"{name}: loss {losses[name]:.2f}": sample(net, z_1, 1)
+                    for name, net in nets.items()}, target=target, size=2.5)
+plots.show(fig, "One-step samples of two networks with their losses: A, a round cloud with the lower "
+                "loss; B, a checkerboard with the higher loss; and the target.")
+
+# %% [markdown]
+# *Two networks and their mean-flow loss on the same 20,000 rows with $r < t$. A was never trained. How can B have the higher loss?*
+#
+# | | |
+# |---|---|
+# | **You will do** | put the exact $u$ into the loss; remove the stop-gradient, and the noise; compare tangents; turn mean flow into improved mean flow, and that into self-distillation |
+# | **You will learn** | where the noise of the target comes from; when the stop-gradient matters; what each variant trades; where one-step models go wrong |
+# | **You need** | [notebook 4](04_mean_flow.ipynb) |
+# | **Time** | 25 minutes to read, two minutes to run |
+
+# %% [markdown]
+# ## The loss of the truth
+#
+# The loss of notebook 3 had a floor, and reaching it meant success. Here we know the exact $u$, so we can put it into the mean-flow loss. **Predict:** is its loss lower or higher than that of network B?
+
+# %%
+def u_exact(z, r, t):
+    return mean_velocity(board, z, r, t)
+
+
+def errors_of(u, x, eps, r, t, tangent=None):
+    """The squared error of every row; the tangent is the pair's own velocity unless another is given."""
+    z, v_cond = interpolate(x, eps, t)
+    value, dudt = total_derivative(u, z, r, t, v_cond if tangent is None else tangent(z, t))
+    return (value - (v_cond - (t - r) * dudt)).detach().square().sum(dim=1)
+
+
+# %%
+table = {}
+for seed in (1, 2, 3):
+    torch.manual_seed(seed)
+    batch = board.sample(20_000), gaussian(20_000), *sample_r_t(20_000, p_equal=0)
+    for name, u in {"exact u": u_exact, "network B": nets["network B"]}.items():
+        errors = errors_of(u, *batch)
+        worst = errors.sort().values[-200:].sum() / errors.sum()
+        table[f"{name}, batch {seed}"] = {"mean": f"{errors.mean():.1f}",
+                                          "median": f"{errors.median():.1f}",
+                                          "share of the worst 1 %": f"{worst:.0%}"}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the table
+plots.table(dict(sorted(table.items())), corner="mean-flow loss of 20,000 rows")
+
+# %% [markdown]
+# **What happened.** The exact $u$ has the *higher* loss. Its mean does not even settle from batch to batch: a few rows carry most of it. **A lower mean-flow loss is not a better $u$.** To see why, subtract. At the exact $u$, with $\Delta = v_\text{cond} - v$ for the noise of one pair,
+#
+# $$u_\text{tgt} - u = v_\text{cond} - (t-r)\Big(\frac{\partial u}{\partial z} v_\text{cond} + \frac{\partial u}{\partial t}\Big) - u = J\,\Delta, \qquad J = I - (t-r)\,\frac{\partial u}{\partial z}.$$
+#
+# Since $z_r = z_t - (t-r)\,u$, the matrix $J$ is $\partial z_r/\partial z_t$: how far neighbours at time $t$ have moved apart at time $r$. Where it is large, the target is noisy and the loss is large, although $u$ is right.
+#
+# ## Seams
+#
+# Where is $J$ large? We look at the map from noise to data, with $t=1$ and $r=0$, and take the largest stretch between a point and its neighbours a tenth apart.
+
+# %%
+def stretch(z, h=0.05):
+    """The largest singular value of the exact map's Jacobian, by differences."""
+    columns = [(flow_map(board, z + h * step, 0, 1, n_steps=12)
+                - flow_map(board, z - h * step, 0, 1, n_steps=12)) / (2 * h) for step in torch.eye(2)]
+    return torch.linalg.matrix_norm(torch.stack(columns, dim=2), ord=2)
+
+
+places = plots.grid(36)
+inside = places.norm(dim=1) < 2.5  # where noise is
+maps = {"stretch of the exact map": stretch(places),
+        "one-step error of network B": map_error(nets["network B"], board, places)}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw both maps, by rank
+ranks = {}
+for name, value in maps.items():
+    rank = value[inside].argsort().argsort() / inside.sum()
+    ranks[name] = torch.full_like(value, torch.nan).masked_scatter(inside, rank)
+fig = plots.heat(ranks, highest=1.0, label="rank", size=3)
+plots.show(fig, "Two round maps over the noise: bright lines where the exact flow pulls neighbours "
+                "apart; and, much alike, where the network's one step goes wrong.")
+
+# %% [markdown]
+# *Over the noise, from the smallest value (dark) to the largest (bright).*
+#
+# The bright lines on the left are the **seams**: there neighbours in the noise part for different squares. A smooth network cannot jump. It has a smaller derivative there, hence a smaller loss, and is wrong there. How much of its error sits on seams?
+
+# %%
+particles = z_1[:2000]
+square = map_error(nets["network B"], board, particles).square()
+most = stretch(particles).argsort()[-200:]
+print(f"the most stretched tenth carries {square[most].sum() / square.sum():.0%} of the squared error")
+
+# %% [markdown]
+# ## Detach, and noise
+#
+# It is often said that without `detach` a mean flow does not train. Let us see what it stops. The value of the loss is the same with and without; the gradient is not. Without `detach` it also runs through the target, so the network can change the target.
+#
+# If the trouble comes from the noise $\Delta$ in the target, then it should vanish with the noise. We have the exact velocity, so we can try all four. **Predict** the one-step samples of each: good or bad?
+
+# %%
+def four_losses(detach, noise):
+    def loss(u_net, x, eps, r, t):
+        z, v = interpolate(x, eps, t)
+        if not noise:
+            v = board.velocity(z, t.clamp(min=1e-3))
+        if detach:
+            u, dudt = total_derivative(u_net, z, r, t, v)
+            return (u - (v - (t - r) * dudt).detach()).square().sum(dim=1).mean()
+        tangents = v, torch.zeros_like(r), torch.ones_like(t)
+        u, dudt = torch.func.jvp(u_net, (z, r, t), tangents)  # keeps the gradient of the derivative
+        return (u - (v - (t - r) * dudt)).square().sum(dim=1).mean()
+
+    return loss
+
+
+def times(n, generator):
+    return sample_r_t(n, p_equal=0.625, p_zero=0.125, draw=squared_uniform, generator=generator)
+
+
+# %%
+fresh_net, short, table = MeanVelocityMLP(), {}, {}
+for detach in (True, False):
+    for noise in (True, False):
+        name = f"{'with' if detach else 'without'} detach, {'noisy' if noise else 'exact'} velocity"
+        short[name], history = train(fresh_net, four_losses(detach, noise), board.sample, times,
+                                     n_steps=1000, ema_decay=0.99)
+        table[name] = {"final loss": f"{history[-100:].mean():.2f}",
+                       "one step, sliced W2": f"{sliced_w2(sample(short[name], z_1, 1), target):.3f}"}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the table and the samples
+plots.table(table)
+fig = plots.clouds({name.replace(", ", ",\n"): sample(net, z_1, 1) for name, net in short.items()}, size=2.3)
+plots.show(fig, "One-step samples of four short trainings; three show a checkerboard, the one without "
+                "detach and with noisy velocity does not.")
+
+# %% [markdown]
+# **What happened.** Without `detach` it trains. With noise it reaches the *lowest noisy loss* and makes the worst samples; without noise there is nothing to stop. (One short run each; the gap between the bad one and the others is large.)
+#
+# Averaged over the pairs through $z$, the loss is the squared residual of the identity **plus the scatter of the target**, $\operatorname{tr}(J\Sigma J^\top)$, with $\Sigma$ the covariance of $\Delta$. Without `detach` the network can lower the scatter by making $J$ small, at the price of a wrong $u$. With `detach` the scatter is out of its reach.
+#
+# ## Which tangent?
+#
+# The conditional velocity stands in two places: alone in the target, and in the tangent. In the tangent we may put any estimate of $v$. The noise of the target is then
+#
+# $$\text{conditional tangent: } J\Delta, \qquad\qquad \text{marginal tangent: } \Delta .$$
+#
+# So a noisy tangent does not simply add noise. It multiplies the noise that is already there by $J$. Where $J$ stretches, the conditional tangent is louder. Where $J$ contracts, it is *quieter*.
+#
+# Let us see both at one point: the noise of pairs through it, for the checkerboard and for a single Gaussian.
+
+# %%
+one_gaussian = GaussianMixture([[1.0, -0.5]], sd=0.4)
+t_now, where = 0.7, {"checkerboard": torch.tensor([[0.1, 0.9]]), "one Gaussian": torch.tensor([[0.6, 0.2]])}
+
+
+def jacobian(dist, z, r):
+    """J at one point, (2, 2)."""
+    columns = [torch.func.jvp(lambda z: z - (t_now - r) * mean_velocity(dist, z, r, t_now),
+                              (z,), (step[None],))[1][0] for step in torch.eye(2)]
+    return torch.stack(columns, dim=1)
+
+
+# %%
+clouds = {}
+for name, dist in {"checkerboard": board, "one Gaussian": one_gaussian}.items():
+    x = dist.sample(100_000)
+    eps = (where[name] - (1 - t_now) * x) / t_now
+    likely = torch.multinomial(torch.softmax(-eps.square().sum(dim=1) / 2, dim=0), 2000)
+    delta = (eps - x)[likely] - dist.velocity(where[name], t_now)
+    for r_now in (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0):
+        clouds[name, r_now] = delta, delta @ jacobian(dist, where[name], r_now).T
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw the noise with both tangents
+rows = {name: {"marginal tangent: Δ": clouds[name, 0.3][0],
+               "conditional tangent: JΔ": clouds[name, 0.3][1]} for name in where}
+fig = plots.gallery(rows, size=2.4)
+for ax in fig.axes:
+    ax.set(xlim=(-5, 5), ylim=(-5, 5), xticks=[-4, 0, 4], yticks=[-4, 0, 4])
+plots.show(fig, "Two rows, checkerboard and one Gaussian, at t = 0.7 and r = 0.3: the noise of the "
+                "target with the marginal tangent, left, and with the conditional one, right.")
+
+# %% [markdown]
+# *Noise of the target at one point, $t = 0.7$ and $r = 0.3$.*
+#
+# Move $r$ from $t$ down to 0 for both data sets. For which is the conditional tangent louder, for which quieter? What is $J$ at $r=t$?
+
+# %%
+widgets.noise_slider(clouds)
+
+# %% [markdown]
+# For the single Gaussian, $J = \sigma_r/\sigma_t$ (notebook 2, exercise 3), which is below 1 wherever the flow contracts. So "the conditional tangent costs variance" is **not a law**. One may also mix: a tangent $c\,v_\text{cond} + (1-c)\,v$ leaves the noise $\big((1-c)\,I + c\,J\big)\Delta$.
+# [2605.09235](https://arxiv.org/abs/2605.09235) studies this coefficient. Here is the noise as a function of $c$, over 20,000 rows with $r<t$, for the shipped networks and for the exact $u$ of one Gaussian.
+
+# %%
+def noises(dist, u):
+    """The noise of every row with the marginal and with the conditional tangent: Δ and JΔ."""
+    torch.manual_seed(4)
+    x, eps, (r, t) = dist.sample(20_000), gaussian(20_000), sample_r_t(20_000, p_equal=0)
+    t = t.clamp(min=1e-3)
+    z, v_cond = interpolate(x, eps, t)
+    delta = v_cond - dist.velocity(z, t)
+    _, slope = torch.func.jvp(lambda z: u(z, torch.minimum(r, t), t), (z,), (delta,))
+    return delta, (delta - (t - r) * slope).detach()
+
+
+curves = {}
+for name, dist in {**DISTRIBUTIONS, "one Gaussian": one_gaussian}.items():
+    u = load_pretrained(name, "mean_flow") if name in DISTRIBUTIONS else \
+        (lambda z, r, t: mean_velocity(one_gaussian, z, r, t))
+    delta, j_delta = noises(dist, u)
+    mixed = {c / 20: (delta + c / 20 * (j_delta - delta)).square().sum(dim=1).mean().sqrt().item()
+             for c in range(-10, 31)}
+    curves[plots.in_words(name)] = {c: value / mixed[0.0] for c, value in mixed.items()}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw the sweep
+fig = plots.sweep(curves, "c: 0 marginal tangent, 1 conditional tangent", "noise of the target, c = 0 is 1")
+plots.show(fig, "Five curves of the noise of the target against the coefficient c, each with its "
+                "lowest point marked: four rise between 0 and 1, one falls.")
+
+# %%
+plots.table({name: {"c = 0": f"{curve[0.0]:.2f}", "c = 0.5": f"{curve[0.5]:.2f}", "c = 1": f"{curve[1.0]:.2f}",
+                    "quietest c": f"{min(curve, key=curve.get):.2f}"} for name, curve in curves.items()},
+            corner="noise, relative to c = 0")
+
+# %% [markdown]
+# **What happened.** For one Gaussian the conditional tangent is the quieter one, and its noise falls beyond $c=1$, too. For the networks on our four distributions it is the louder one; between 0 and 1 the marginal tangent is the quietest, and the lowest point lies even a little below 0. So which tangent is quieter depends
+# on the data: on how much their flow stretches.
+#
+# ## Improved mean flow
+#
+# The exact $v$ is not available in practice, but the network has an estimate of it: its own $u_\theta(z, t, t)$. Put it into the tangent and leave $v_\text{cond}$ in the target. That is **improved mean flow** ([2512.02012](https://arxiv.org/abs/2512.02012), here without guidance). The paper writes it another way. It defines
+#
+# $$V_\theta = u_\theta + (t-r)\,\mathrm{sg}\Big(\frac{\mathrm{d}u_\theta}{\mathrm{d}t}\Big)$$
+#
+# and regresses $V_\theta$ on $\varepsilon - x$, as in flow matching. By the identity, $V$ *is* the marginal velocity when $u$ is right. The difference $V_\theta - (\varepsilon - x)$ is the same as $u_\theta - u_\text{tgt}$, so it is the same loss:
+
+# %%
+batch = x, eps, r, t = board.sample(4096), gaussian(4096), *times(4096, None)
+net = nets["network B"]
+z, v_cond = interpolate(x, eps, t)
+u, dudt = total_derivative(net, z, r, t, net(z, t, t).detach())
+V = u + (t - r) * dudt.detach()
+print("regression of V   ", (V - v_cond).square().sum(dim=1).mean().item())
+print("improved mean flow", improved_mean_flow_loss(net, *batch).item())
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check: the two forms are one
+assert torch.allclose((V - v_cond).square().sum(dim=1).mean(), improved_mean_flow_loss(net, *batch))
+
+# %% [markdown]
+# Now the noise of the target is $\Delta$, without $J$. So this loss has the floor of flow matching, and the exact $u$ reaches it. **Check** on the three batches of the beginning: does its loss settle?
+
+# %%
+for seed in (1, 2, 3):
+    torch.manual_seed(seed)
+    x, eps, (r, t) = board.sample(20_000), gaussian(20_000), sample_r_t(20_000, p_equal=0)
+    t, r = t.clamp(min=1e-3), torch.minimum(r, t.clamp(min=1e-3))
+    z, v_cond = interpolate(x, eps, t)
+    errors = errors_of(u_exact, x, eps, r, t, tangent=board.velocity)
+    floor = (v_cond - board.velocity(z, t)).square().sum(dim=1).mean()
+    print(f"batch {seed}: loss of the exact u {errors.mean():.3f}, floor {floor:.3f}")
+
+# %% [markdown]
+# It does. With the marginal velocity in the tangent, the value of the loss tells again how good $u$ is.
+#
+# ## Self-distillation
+#
+# Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher ([2505.18825](https://arxiv.org/abs/2505.18825)); from data it learns only in the rows with $r=t$. The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
+# data in these rows corrects it. Two more changes go with it.
+#
+# * The network changes at every step, so its velocity makes a shaky target. We use a slowly **moving average** of its weights instead.
+# * Squared error looks for the mean of a noisy target, and only the mean is right. Without noise, mean and median agree, so we may use a **robust** loss, in which a large error counts by its size and not by its square. Then a few wild rows at the seams no longer decide everything.
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the loss
+sources = map(inspect.getsource, (self_distilled_mean_flow_loss, flow.weighted))
+Code("\n\n".join(sources), language="python")
+
+# %% [markdown]
+# What does each change bring? The record has five steps from mean flow to self-distillation, each with one thing changed, five seeds each. Total variation of one evaluation, mean ± standard deviation over seeds. **Predict:** which single step helps the most?
+
+# %%
+STEPS = {"(a) conditional tangent: mean flow": "mean_flow",
+         "(b) own tangent: improved mean flow": "improved_mean_flow",
+         "(c) own velocity in the target too": "own_target",
+         "(d) the same, from the moving average": "averaged_target",
+         "(e) and a robust loss: self-distilled": "self_distilled_mean_flow"}
+
+
+def spread(name, method):
+    five = recorded(name, method, "total_variation", 1)
+    return f"{statistics.mean(five):.3f} ± {statistics.stdev(five):.3f}"
+
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the table
+plots.table({label: {name: spread(name, method) for name in ("checkerboard", "spiral")}
+             for label, method in STEPS.items()}, corner="total variation, one evaluation")
+
+# %% [markdown]
+# **What happened.** It depends on the data. On the board the moving average alone brings nothing, the own target and the robust loss bring most. On the spiral the moving average brings most. All in all, less noise in the target is worth the bias here. In two dimensions the teacher is good; on images that is a question to be measured anew.
+#
+# ## What we have
+#
+# * At the exact $u$ the target is off by $J\Delta$. Where the flow tears, on the **seams**, that is huge: the mean-flow **loss is no measure** of how good $u$ is.
+# * The stop-gradient keeps the network from making its target quiet instead of right. **Without noise it is not needed.**
+# * The conditional tangent multiplies the noise by $J$: louder where the flow stretches, quieter where it contracts.
+# * Improved mean flow replaces the tangent, self-distillation the target too: **variance is traded for bias**.
+#
+# ## Exercises
+#
+# Each has a cell for your answer and a folded check that says what is wrong. The solution is folded too.
+#
+# **1. The quietest mixture.** With $D = J\Delta - \Delta$, the noise of the mixed tangent is $\mathbb E|\Delta + c D|^2$, a parabola in $c$. Find its minimum for the checkerboard, from `delta` and `j_delta` below.
+
+# %%
+delta, j_delta = noises(board, nets["network B"])
+best_c = ...  # one line
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check your answer
+D = j_delta - delta
+expected = -(delta * D).sum() / (D * D).sum()
+check(best_c, expected, tolerance=1e-3,
+      hint="Set the derivative to zero: E[Δ·D] + c E|D|² = 0.",
+      mistakes={"The sign is turned round: E[Δ·D] + c E|D|² = 0.": -expected,
+                "D is JΔ − Δ, not JΔ.": -(delta * j_delta).sum() / (j_delta * j_delta).sum(),
+                "Divide by E|D|², not by E|Δ|².": -(delta * D).sum() / (delta * delta).sum()})
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# @title Solution
+change = j_delta - delta
+quietest = -(delta * change).sum() / change.square().sum()
+torch.testing.assert_close(quietest, expected)
+print(f"{quietest:.2f}: a little beyond the marginal tangent, away from the conditional one")
+
+# %% [markdown]
+# **2. Your own improved mean flow.** Write its loss as a regression of $V$ on $\varepsilon - x$.
+
+# %%
+def loss_by_v(u_net, x, eps, r, t):
+    return ...  # four or five lines
+
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check your answer
+def summary(loss):
+    slope, = torch.autograd.grad(loss, net.net[-1].weight, retain_graph=True)
+    return torch.stack([loss.detach(), slope.norm()])
+
+
+def variant(tangent, sign=1):
+    z, v_cond = interpolate(batch[0], batch[1], batch[3])
+    u, dudt = total_derivative(net, z, batch[2], batch[3], tangent(z, v_cond))
+    return summary((u + sign * (batch[3] - batch[2]) * dudt - v_cond).square().sum(dim=1).mean())
+
+
+def with_its_gradient():
+    z, v_cond = interpolate(batch[0], batch[1], batch[3])
+    tangents = net(z, batch[3], batch[3]).detach(), torch.zeros_like(batch[2]), torch.ones_like(batch[3])
+    u, dudt = torch.func.jvp(net, (z, batch[2], batch[3]), tangents)
+    return summary((u + (batch[3] - batch[2]) * dudt - v_cond).square().sum(dim=1).mean())
+
+
+answer = loss_by_v(net, *batch)
+check(summary(answer) if torch.is_tensor(answer) and answer.requires_grad else answer,
+      summary(improved_mean_flow_loss(net, *batch)), tolerance=1e-3,
+      hint="V = u + (t − r) sg(du/dt), with u_net(z, t, t), detached, in the tangent.",
+      mistakes={"The tangent is the pair's velocity: that is plain mean flow.":
+                variant(lambda z, v_cond: v_cond),
+                "V has a plus: u + (t − r) du/dt.":
+                variant(lambda z, v_cond: net(z, batch[3], batch[3]).detach(), sign=-1),
+                "The value is right, the gradient is not: detach du/dt.": with_its_gradient()})
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# @title Solution
+def regression_of_v(u_net, x, eps, r, t):
+    z, v_cond = interpolate(x, eps, t)
+    own = u_net(z, t, t).detach()
+    u, dudt = total_derivative(u_net, z, r, t, own)
+    return (u + (t - r) * dudt.detach() - v_cond).square().sum(dim=1).mean()
+
+
+torch.testing.assert_close(summary(regression_of_v(net, *batch)),
+                           summary(improved_mean_flow_loss(net, *batch)), atol=1e-3, rtol=1e-4)
+
+# %% [markdown]
+# **3. Its own teacher.** Write the self-distilled loss on `batch` for `net`, which here is its own average, without the
+# robust weight (`p=0`): the network's own velocity in the tangent; in the target too, where $r < t$. Four lines.
+
+# %%
+distilled = ...
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check your answer
+with torch.no_grad():
+    z, v_cond = interpolate(batch[0], batch[1], batch[3])
+    own = net(z, batch[3], batch[3])
+    value, rate = total_derivative(net, z, batch[2], batch[3], own)
+    gap = batch[3] - batch[2]
+    in_all_rows = (value - own + gap * rate).square().sum(dim=1).mean()
+    robust = self_distilled_mean_flow_loss(net, *batch, net)
+check(distilled, self_distilled_mean_flow_loss(net, *batch, net, p=0),
+      hint="own = net(z, t, t).detach(); tangents (own, 0, 1); "
+           "the target has own where r < t, and v_cond where r = t.",
+      mistakes={"The target still has ε − x where r < t: that is improved mean flow.":
+                improved_mean_flow_loss(net, *batch),
+                "The target has the network's own velocity where r = t, too.": in_all_rows,
+                "That is the plain loss.": mean_flow_loss(net, *batch),
+                "That has the robust weight. Pass p=0.": robust})
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# @title Solution
+x_b, eps_b, r_b, t_b = batch
+z_b, v_b = interpolate(x_b, eps_b, t_b)
+own_b = net(z_b, t_b, t_b).detach()
+u_b, dudt_b = total_derivative(net, z_b, r_b, t_b, own_b)
+tgt_b = torch.where(r_b < t_b, own_b, v_b) - (t_b - r_b) * dudt_b
+by_itself = (u_b - tgt_b.detach()).square().sum(dim=1).mean()
+torch.testing.assert_close(by_itself, self_distilled_mean_flow_loss(net, *batch, net, p=0))
+
+# %% [markdown]
+# ## Further reading
+#
+# * Geng et al., [Improved Mean Flows](https://arxiv.org/abs/2512.02012) (2025).
+# * [On Variance Reduction in Learning Mean Flows](https://arxiv.org/abs/2605.09235) (2026): the two roles of the conditional velocity.
+# * Boffi et al., [flow maps by self-distillation](https://arxiv.org/abs/2505.18825) (2025); Sabour et al., [Align Your Flow](https://arxiv.org/abs/2506.14603) (2025).
+# * [AlphaFlow](https://arxiv.org/abs/2510.20771) (2025): from flow matching to mean flow along a curriculum.
+# * Geng et al., [Mean Flows](https://arxiv.org/abs/2505.13447) (2025). Raymond Fan, *Introduction to Mean Flow* (2025).
