@@ -89,10 +89,11 @@ def load_record():
 
 
 def recorded(distribution, method, metric, nfe, solver="euler"):
-    """The recorded distances of one method at one number of evaluations, one per seed and in the order of the seeds: within
-    a seed all methods share noise and target, so differences can be paired. Empty where nothing was recorded.
+    """The recorded distances of one method at one number of evaluations, one per seed and in the order of the seeds:
+    within a seed all methods share noise and target, so differences can be paired. Empty where nothing was recorded.
 
-    metric: "sliced_w2", "total_variation", "energy_distance" or "map_error".  solver: of flow matching, "euler" or "midpoint".
+    metric: "sliced_w2", "total_variation", "energy_distance" or "map_error".
+    solver: of flow matching, "euler" or "midpoint".
     """
     which = solver if method == "flow_matching" else "own"
     runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)]

@@ -75,15 +75,6 @@ def total_variation(a, b, bins=64, limit=3.0):
     return (change.abs().sum() + change.sum().abs()).item() / 2  # what all tiles lose, the outside gains
 
 
-def off_support(dist, points):
-    """Share of points (n, 2) where `dist` has density 0, for the checkerboard: its white squares, and all outside.
-
-    Never read it alone, for it is blind to missing mass: all points on one spot of a dark square score 0. A Gaussian
-    mixture has density everywhere, so there it is 0 for any points.
-    """
-    return (dist.log_density(points) == -math.inf).float().mean().item()
-
-
 def within_modes(metric, centres):
     """`metric` within modes: a function (a, b) that assigns points to their nearest of the `centres` (k, 2),
     evaluates metric on the two sets' shares of each mode, the larger cut to the smaller, and returns the root mean

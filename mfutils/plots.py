@@ -68,7 +68,8 @@ def in_words(label):
 def color(*labels):
     """The colour of the first label that has one: a method's (of "flow matching, 1 NFE" too), or that of noise, of data
     or the target, of pairs on their roads, and of what follows the exact field."""
-    known = {**METHOD, "noise": NOISE, "data": DATA, "target": DATA, "roads": DATA, "field": METHOD["flow_matching"], "unknown": INK}
+    known = {**METHOD, "noise": NOISE, "data": DATA, "target": DATA, "roads": DATA, "field": METHOD["flow_matching"],
+             "unknown": INK}
     for label in labels:
         key = label.split(",")[0].replace(" ", "_").replace("-", "_")
         if key in known:
@@ -125,8 +126,8 @@ def clouds(samples, target=None, size=2.0, method="mean_flow"):
 
 
 def gallery(rows, size=1.9, method="mean_flow"):
-    """Rows of clouds: a dict from row label to (a dict from column title to points), in the colour of what title or label
-    name, else of `method`."""
+    """Rows of clouds: a dict from row label to (a dict from column title to points), in the colour of what title or
+    label name, else of `method`."""
     titles = list(next(iter(rows.values())))
     fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
     fig.set_size_inches(len(titles) * size, len(rows) * size + 0.3)  # only the top row has titles
@@ -206,8 +207,8 @@ def fan(z, x, eps, weight, v):
 
 
 def flow_field(ax, points, v):
-    """Where points (n, 2) are dense, in grey-blue, and −v over it, the way they move toward data, one eighth as long as it
-    is.  v: (k², 2) on `grid(k)`.  Returns move(points, v), which shows another time."""
+    """Where points (n, 2) are dense, in grey-blue, and −v over it, the way they move toward data, at an eighth of its
+    length.  v: (k², 2) on `grid(k)`.  Returns move(points, v), which shows another time."""
     tiles, k = 48, round(len(v) ** 0.5)
 
     def drawn(points, v):
@@ -288,8 +289,8 @@ def heat_map(ax, value, highest):
 
 
 def loss_curve(losses, floor, average, window=50, method="flow_matching"):
-    """Training losses (n_steps,), averaged over `window` steps; the loss of the moving average, a dict from step to loss;
-    and the loss that no network can go below."""
+    """Training losses (n_steps,), averaged over `window` steps; the loss of the moving average, a dict from step to
+    loss; and the loss that no network can go below."""
     fig = Figure(figsize=(7, 3), layout="constrained")
     ax = fig.subplots()
     smooth = losses[: len(losses) // window * window].view(-1, window).mean(dim=1)
@@ -361,7 +362,8 @@ def scoreboard(panels, stars, label, columns=2):
     fig = Figure(figsize=(10.5, 0.3 * (len(methods) + 2.2) * -(-len(panels) // columns)), layout="constrained")
     axes = fig.subplots(-(-len(panels) // columns), columns, sharex=True, sharey=True).flatten()
     for ax, (title, rows) in zip(axes, panels.items()):
-        values = torch.tensor([[math.nan if value is None else value for value in row.values()] for row in rows.values()])
+        values = torch.tensor([[math.nan if value is None else value for value in row.values()]
+                               for row in rows.values()])
         image = ax.imshow(values.numpy(), norm=LogNorm(1, 10), cmap="cividis_r", aspect="auto")
         for (i, method), (j, nfe) in itertools.product(enumerate(methods), enumerate(every)):
             if rows[method][nfe] is not None:
@@ -423,8 +425,8 @@ def chord(ax, path, start, end):
 
 
 def swing(ax, path, z_r):
-    """A particle's path (k, 2) and a chord that swings about z_r (2,). Returns move(z_t, ahead, tip): the chord to z_t, the
-    chord to where the path leads next, and where an arrow `tip` from z_t thinks that is; all (2,)."""
+    """A particle's path (k, 2) and a chord that swings about z_r (2,). Returns move(z_t, ahead, tip): the chord to z_t,
+    the chord to where the path leads next, and where an arrow `tip` from z_t thinks that is; all (2,)."""
     near(ax, path)
     nowhere = torch.zeros(1, 2)
     old, new, tip_arrow = (arrows(ax, nowhere, nowhere, color, width) for color, width in

@@ -59,7 +59,7 @@ plots.show(fig, "Five clouds of points, from t = 1, a round blob of noise, over 
 #
 # $$z_t = (1-t)\,x + t\,\varepsilon .$$
 #
-# Its velocity never changes: $\mathrm{d}z_t/\mathrm{d}t = \varepsilon - x$. This is the **conditional velocity**. It belongs to one pair.
+# Its velocity never changes: $\mathrm{d}z_t/\mathrm{d}t = \varepsilon - x$. This is the **conditional velocity**. It belongs to one pair. (Papers call the road a conditional path or interpolant, and the way pairs are drawn a coupling. Ours are drawn independently.)
 
 # %%
 t = torch.rand(4000, 1)
@@ -68,7 +68,7 @@ z, v_cond = interpolate(x, eps, t)
 # %% [markdown]
 # `interpolate` is these two formulas. Points have shape `(n, 2)`, times `(n, 1)`:
 
-# %%
+# %% tags=["nbval-check-output"]
 assert torch.equal(z, (1 - t) * x + t * eps)
 assert torch.equal(v_cond, eps - x)
 z.shape, t.shape, v_cond.shape
@@ -260,7 +260,7 @@ plots.show(fig, "A round cloud of noise, and beside it the landings: a single do
 # %% [markdown]
 # **What happened.** They all land on one point. At $t=1$ a point is pure noise and says nothing about its partner, so
 # $v(z, 1) = \mathbb{E}[\varepsilon - x \mid \varepsilon = z] = z - \mathbb{E}[x]$, and the step is $z - (z - \mathbb{E}[x]) = \mathbb{E}[x]$:
-# **one step lands on the mean of the data**, whatever the distribution. No training can mend this, for this is the true field.
+# **one step lands on the mean of the data**, whatever the distribution. No training can mend this, for this is the true field of independent pairs. (Pairs that are matched in a cleverer way have another field, with straighter paths; that is rectified flow.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check: all land on the mean of the data
@@ -333,7 +333,7 @@ plots.table(table, corner="sliced W2")
 print(f"noise floor: mean {floor:.3f}, 95 % quantile {floor_95:.3f}")
 
 # %% [markdown]
-# **What happened.** Two fresh sets of board points are nearer than the quantile in 95 of 100 cases, so a distance below it cannot be told from perfect. The midpoint rule gets there with 8 to 12 evaluations, depending on the draw; Euler's method needs several
+# **What happened.** Two fresh sets of board points are nearer than the quantile in 95 of 100 cases, so a distance below it cannot be told from perfect. On the checkerboard the midpoint rule gets there with 8 to 12 evaluations, depending on the draw; Euler's method needs several
 # times as many. Good solvers are the fair opponents of every one-step method, so from notebook 3 on midpoint stands beside Euler. (`sample` is the loop you saw; `euler` and `midpoint` are its two ways to ask for a velocity.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
@@ -347,7 +347,7 @@ assert torch.allclose(sample(midpoint(board.velocity), starts, 4), midpoint_path
 # * Each pair has a straight road and a **conditional velocity** $\varepsilon - x$. The mean over all roads through a point is the **marginal velocity** $v(z, t)$.
 # * A crowd that follows $v$ has the density of the travellers at every time, so it turns noise into data.
 # * Paths bend, so **few steps miss**, even with the exact field. One step puts everything on the data mean.
-# * A better solver needs about ten evaluations. A different *velocity* may need one: [the average velocity](02_average_velocity.ipynb).
+# * On the checkerboard a better solver needs about ten evaluations. A different *velocity* may need one: [the average velocity](02_average_velocity.ipynb).
 #
 # ## Exercises
 #

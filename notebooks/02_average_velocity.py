@@ -188,7 +188,7 @@ plots.show(fig, "A path three times, with a pale arrow from z_r to z_t, an orang
 # $$u(z_t, r, t) = v(z_t, t) - (t-r)\,\frac{\mathrm{d}u}{\mathrm{d}t}.$$
 #
 # The integral is gone. What is left is a velocity and a derivative, both at $z_t$. And nothing is lost: if a function satisfies the identity everywhere, then $\mathrm{d}[(t-r)\,u]/\mathrm{d}t = v$ along every path, and integrating
-# from $r$ to $t$ gives back $(t-r)\,u = D$. **Only the average velocity satisfies it.**
+# from $r$ to $t$ gives back $(t-r)\,u = D$. **Of all functions that stay finite at $r=t$, only the average velocity satisfies it.**
 #
 # $u$ stands on both sides, so this is not a formula for $u$ but a condition on it. A network can be trained to meet it: compute the right side with the network itself, and move the left side toward it. That is notebook 4. (Its $v$ will come from pairs, as in
 # flow matching.) First we check the condition on our particle, with a small step $h$ along the path each way.
@@ -263,7 +263,7 @@ widgets.swing_slider(path, z_r[0], moments)
 # **What happened.** $\mathrm{d}u/\mathrm{d}t$ enters with the factor $t-r$, so for short intervals every choice looks right. But one-step sampling asks for the longest interval.
 #
 # How wrong are they on the whole plane? We take 200 points and times at random and look at how far $u$ is from $v - (t-r)\,\mathrm{d}u/\mathrm{d}t$. Beside it what the wrong choices did to the paper's
-# one-step images: their FID on ImageNet 256² (a distance between sets of images, lower is better) with the small model of Table 1b.
+# one-step images: their FID on ImageNet 256² (a distance between sets of images, lower is better), for the small model of its ablations, without guidance (Table 1b).
 
 # %%
 torch.manual_seed(3)

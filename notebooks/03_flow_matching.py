@@ -27,7 +27,8 @@ from IPython.display import Code
 
 from mfutils import (
     DISTRIBUTIONS, VelocityMLP, check, euler, flow_matching_loss, gaussian, interpolate,
-    load_average, load_pretrained, midpoint, noise_floor, plots, sample, sliced_w2, train, widgets,
+    load_average, load_pretrained, midpoint, noise_floor, plots, sample, sliced_w2,
+    total_variation, train, widgets,
 )
 
 board = DISTRIBUTIONS["checkerboard"]
@@ -126,7 +127,7 @@ plots.table({name: {"what we compute": f"{mean_square(f - v_cond_test):.3f}",
 # %% [markdown]
 # **What happened.** The first and the last column agree, up to the noise of 200,000 pairs: the split holds for any function. And most of the loss of $f=0$ is irreducible. Two things follow.
 #
-# * The function that minimises the loss we can compute is the one we want: $f = v$.
+# * The function that minimises the loss we can compute is the one we want: $f = v$. (This holds for fresh samples without end. On a small, fixed data set the minimiser would remember the data.)
 # * The loss **cannot fall below the irreducible part**. A loss that stays just above it is not stuck. It has arrived.
 #
 # ## A training loop, in the open
@@ -137,7 +138,7 @@ plots.table({name: {"what we compute": f"{mean_square(f - v_cond_test):.3f}",
 torch.manual_seed(0)
 plain_net = VelocityMLP()
 optimizer = torch.optim.Adam(plain_net.parameters(), lr=2e-3)
-for step in range(2000):
+for _ in range(2000):
     x, eps, t = board.sample(1024), torch.randn(1024, 2), torch.rand(1024, 1)
     loss = flow_matching_loss(plain_net, x, eps, t)
     optimizer.zero_grad()
@@ -148,7 +149,7 @@ print(f"last batch: loss {loss.item():.2f}; irreducible {irreducible:.2f}")
 # %% [markdown]
 # From here on we call `train`. It is this loop with five additions:
 #
-# * **Muon**, an optimiser for the square matrices between hidden layers: it makes each update nearly orthogonal, so that all directions learn at the same pace. Adam keeps the other parameters.
+# * **Muon**, an optimiser for hidden weight matrices (here the square ones): it makes each update nearly orthogonal, so that all directions learn at the same pace. Adam keeps the other parameters.
 # * A **cosine** schedule lets the learning rate fall to zero.
 # * The network that you get back is a **moving average** of the weights (an exponential one, EMA), which smooths out the jitter of single steps. With `ema_decay=0.99` it remembers about the last hundred steps; long runs take 0.999.
 # * A progress bar; and if you press stop, the work is kept and the message says how to go on.
@@ -219,7 +220,6 @@ for nfe in budgets:
     samples["checkerboard", "flow matching, Euler", nfe] = sample(euler(v_net), z_1, nfe)
     samples["checkerboard", "flow matching, midpoint", nfe] = sample(midpoint(v_net), z_1, nfe // 2)
 distances = {key: sliced_w2(points, target) for key, points in samples.items()}
-floor, floor_95 = noise_floor(sliced_w2, board, n)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the samples at five budgets
@@ -245,28 +245,28 @@ widgets.comparison_panel(samples, {"checkerboard": target}, distances)
 # %%
 exact = {}
 for nfe in budgets:
-    exact["Euler", nfe] = sliced_w2(sample(euler(board.velocity), z_1, nfe), target)
-    exact["midpoint", nfe] = sliced_w2(sample(midpoint(board.velocity), z_1, nfe // 2), target)
-
-# %% cellView="form" jupyter={"source_hidden": true}
-# @title Show the table
-table = {}
-for solver in ("Euler", "midpoint"):
-    learned_row = {nfe: distances["checkerboard", f"flow matching, {solver}", nfe] for nfe in budgets}
-    table[f"{solver}, learned"] = {f"{nfe} NFE": f"{d:.3f}" for nfe, d in learned_row.items()}
-    table[f"{solver}, exact"] = {f"{nfe} NFE": f"{exact[solver, nfe]:.3f}" for nfe in budgets}
-plots.table(table, corner="sliced W2")
-print(f"noise floor {floor:.3f}, 95 % quantile {floor_95:.3f}")
-
-# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
-# @title Check: with few steps the exact velocity does no better than the learned one
-for nfe in (2, 4, 8):
-    assert abs(exact["Euler", nfe] - distances["checkerboard", "flow matching, Euler", nfe]) \
-        < 0.1 * exact["Euler", nfe]
+    exact["Euler", nfe] = sample(euler(board.velocity), z_1, nfe)
+    exact["midpoint", nfe] = sample(midpoint(board.velocity), z_1, nfe // 2)
 
 # %% [markdown]
-# **What happened.** At none. With few evaluations the exact velocity fails like the learned one, and with one it lands on a point too. So the fault is in the **step**: it holds the velocity constant, or nearly so, while the path bends. No training of $v$ can
-# mend that. A good solver helps: the midpoint rule is as good as it gets with about twelve evaluations, where Euler is not there with a hundred. To need only one, we must learn something else.
+# We score with two distances. Sliced W2 sees mass that strayed and hardly sees blur. **Total variation** divides the plane into 64 × 64 tiles and gives the share of points in a wrong tile: it sees blur, and does not care how far mass strayed.
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the tables
+for metric, name in ((sliced_w2, "sliced W2"), (total_variation, "total variation")):
+    table = {}
+    for solver in ("Euler", "midpoint"):
+        learned = {nfe: samples["checkerboard", f"flow matching, {solver}", nfe] for nfe in budgets}
+        table[f"{solver}, learned"] = {f"{nfe} NFE": f"{metric(learned[nfe], target):.3f}" for nfe in budgets}
+        table[f"{solver}, exact"] = {f"{nfe} NFE": f"{metric(exact[solver, nfe], target):.3f}" for nfe in budgets}
+    plots.table(table, corner=name)
+    print("noise floor {:.3f}, 95 % quantile {:.3f}".format(*noise_floor(metric, board, n)))
+
+# %% [markdown]
+# **What happened.** With up to eight evaluations, at none: the exact velocity fails like the learned one, and with one it lands on a point too. There the fault is in the **step**, which holds the velocity constant, or nearly so, while the path bends. No better training of this $v$ can
+# mend that. With many evaluations sliced W2 still sees no difference, but total variation does: what remains then is the blur of the network itself.
+#
+# By sliced W2 the midpoint rule is as good as it gets with about twelve evaluations, and Euler is not quite there with a hundred. To need only one, we must learn something else.
 #
 # Where is the network wrong at all? The gap between learned and exact velocity, over the plane (white: none of 50,000 travellers came by):
 
@@ -274,7 +274,8 @@ for nfe in (2, 4, 8):
 places, gaps = plots.grid(64), {}
 for now in (0.1, 0.25, 0.5, 1.0):
     with torch.no_grad():
-        gap = (v_net(places, torch.full((64 * 64, 1), now)) - board.velocity(places, now)).norm(dim=1)
+        learned = v_net(places, torch.full((64 * 64, 1), now))
+    gap = (learned - board.velocity(places, now)).norm(dim=1)
     white = plots.unvisited(interpolate(target, z_1, now)[0], 64)
     gaps[f"t = {now}"] = gap.masked_fill(white, torch.nan)
 
@@ -290,8 +291,8 @@ plots.show(fig, "Four maps of the difference between learned and exact velocity 
 # ## What we have
 #
 # * Regression on the conditional velocity learns the marginal one. The price is a loss with a high floor, not a bias.
-# * A small network comes within one per cent of that floor in half a minute.
-# * With few evaluations the samples are poor **even with the exact velocity**. The midpoint rule needs about twelve, Euler more than a hundred.
+# * In half a minute a small network comes within one per cent of that floor. What is missing shows as blur, when steps are many.
+# * With few evaluations the samples are poor **even with the exact velocity**. On the checkerboard and by sliced W2, the midpoint rule needs about twelve, Euler about a hundred.
 #
 # Next: [learn the average velocity, and ask once](04_mean_flow.ipynb).
 #

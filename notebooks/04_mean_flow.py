@@ -75,7 +75,7 @@ Code(inspect.getsource(MeanVelocityMLP.features) + "\n" + inspect.getsource(Mean
 # * $r = 0$ in one eighth, because that is the end that one step has to reach.
 # * Any $r < t$ in the rest.
 #
-# The paper has the first and the third kind, with three quarters of the rows at $r=t$ on ImageNet. The second kind is our addition. So is that we square the uniform random times, so that more of them are small: near data the velocity is hardest to learn. The shares are a recipe, not a law.
+# The paper has the first and the third kind, with three quarters of the rows at $r=t$ on ImageNet. The second kind is our addition. So is that we square the uniform random times before we sort them: then $t$, the larger one, is uniform as in notebook 3 (the larger of two uniform numbers leans toward noise), and $r$ leans toward data. The shares are a recipe, not a law.
 
 # %%
 torch.manual_seed(1)
@@ -147,7 +147,7 @@ loss
 # * The mean velocity $v$ is replaced by one pair's $v_\text{cond} = \varepsilon - x$, here and in the tangent. Why this is allowed comes after the training.
 # * `detach` stops the gradient: the target is an answer, not something to be adjusted. (The paper writes $\mathrm{sg}(u_\text{tgt})$, for *stop-gradient*.) Without it the gradient would also run through the derivative, and the network could lower the loss by making its target less noisy instead of being right. Notebook 7 tries that.
 #
-# The target is made with the network's own derivative. Why should chasing it ever settle? In the rows with $r=t$ the derivative has no weight, so $u(z,t,t)$ learns $v$ as in notebook 3. For short intervals its weight $t-r$ is small, so their target is nearly right, too; and longer intervals build on shorter ones.
+# The target is made with the network's own derivative. Why should chasing it ever settle? In the rows with $r=t$ the derivative has no weight, so $u(z,t,t)$ learns $v$ as in notebook 3. For short intervals its weight $t-r$ is small, so their target is nearly right, too; and longer intervals build on shorter ones. This is an intuition, not a proof.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the loss, and check that it returns the same number
@@ -240,6 +240,8 @@ widgets.steps_slider(watched, target, progress, name="training step")
 
 # %%
 resumed, _ = train(fresh_net, **recipe, resume=runs / "4000.pt")
+
+# %% tags=["nbval-check-output"]
 all(torch.equal(a, b) for a, b in zip(resumed.parameters(), u_net.parameters()))
 
 # %% [markdown]
@@ -356,7 +358,7 @@ for i, j in (max(rms, key=rms.get), (0, levels)):
     print(f"r = {i / levels}, t = {j / levels}: rms error {rms[i, j]:.2f}")
 
 # %% [markdown]
-# **What happened.** The hardest is $r = t = 0$: there the velocity itself jumps at the edges of the squares. The second line is the interval of one step, which never asks for it.
+# **What happened.** The hardest is $r = t = 0$. There the velocity is not even defined outside the squares (we compare with the one at $t = 0.001$, which is huge there). The second line is the interval of one step, which never asks for it.
 
 # %% [markdown]
 # ## The whole method, to take home
@@ -421,6 +423,7 @@ assert my_distance < bar
 # * The **loss**: one JVP, a target, a squared distance to the *detached* target. One pair's velocity may stand for the mean, because the target is affine in it.
 # * **One step** is $z_0 = z_1 - u_\theta(z_1, 0, 1)$, and it is a board.
 # * Much of the error that is left sits on **seams**, where the exact flow tears neighbours apart.
+# * Relatives: with $r$ fixed at 0 the identity is that of consistency models in continuous time; shortcut models compare one jump with two in a row, and need no derivative.
 #
 # Who wins where, and at what cost? [Compare](05_comparison.ipynb).
 #
@@ -453,7 +456,7 @@ print(f"{flow_matching_value:.3f}: flow matching, whose irreducible loss is abou
 
 # %% [markdown]
 # **2. A loss that you should not read.** The paper divides every sample's squared error by (itself + $c$) to the power $p$, held fixed; on ImageNet,
-# $p = 1$ is best (Table 1e). Give `mean_flow_loss(..., p=1.0)` on the batch below, for the trained network and for `fresh_net`. What do you notice?
+# $p = 1$ is best (Table 1e). (Then the minimiser is no longer the mean of the targets, a price the paper pays.) Give `mean_flow_loss(..., p=1.0)` on the batch below, for the trained network and for `fresh_net`. What do you notice?
 
 # %%
 r_test = t_test * torch.rand(4096, 1)

@@ -39,7 +39,7 @@ plots.show(fig, "A round cloud of noise, painted like a colour wheel, and a chec
                 "eight blobs made from the same points with the same colours.")
 
 # %% [markdown]
-# *Every noise point is painted by its direction and keeps its colour on its one step. Can you find the places where the plane was torn?*
+# *Every noise point is painted by its direction and keeps its colour on its one step. Can you find the places where neighbours were pulled apart?*
 #
 # | | |
 # |---|---|
@@ -51,7 +51,7 @@ plots.show(fig, "A round cloud of noise, painted like a colour wheel, and a chec
 # %% [markdown]
 # ## Any shape will do
 #
-# Cover the ink of a picture with a few hundred narrow Gaussians. A mixture of Gaussians has an exact velocity (notebook 1, exercise 3, nearly), so whatever you draw comes with its own truth.
+# Cover the ink of a picture with a few hundred narrow Gaussians. A mixture of Gaussians has an exact velocity (as in notebook 1, exercise 3, but with some width), so whatever you draw comes with its own truth.
 
 # %%
 examples = {text: mixture_of_text(text) for text in ("❀", "♞", "☎", "Flow")}
@@ -113,7 +113,7 @@ plots.table({name: {"sliced W2": f"{sliced_w2(points, target):.3f}",
                                "total variation": f"{floors[total_variation]:.3f}"}})
 
 # %% [markdown]
-# *One run on one shape: no ranking, but you see the kind of errors.* What one step blurs are thin lines, narrow gaps and sharp ends, where neighbours in the noise part.
+# *One run on one shape is no ranking, but you see the kind of errors.* What one step blurs are gaps: some points are left between the parts of the shape, where neighbours in the noise went different ways.
 #
 # ## One network, the whole journey
 #
@@ -127,7 +127,7 @@ def jump(r):
         return z_1 - (t - r) * u_net(z_1, r, t)
 
 
-moments = [round(1 - 0.05 * i, 2) for i in range(21)]
+moments = [i / 10 for i in range(10, -1, -1)]
 journey = {r: jump(r) for r in moments}
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -145,14 +145,7 @@ plots.show(fig, "The colour wheel of noise, two moments on the way, and the lear
 widgets.journey_slider(z_1, journey)
 
 # %% [markdown]
-# How far do points turn, seen from the middle? If the colours were stirred at random, half of them would turn by more than 90°.
-
-# %%
-turn = torch.nn.functional.cosine_similarity(z_1, journey[0.0]).clamp(-1, 1).acos().rad2deg()
-print(f"half of the points turn by less than {turn.median():.0f}°")
-
-# %% [markdown]
-# The network bends the noise into shape. It does not stir it.
+# **What happened.** Neighbours in colour mostly stay neighbours: the network bends the noise into shape, it does not stir it. Colours that were far apart can meet only where the shape closes a ring.
 #
 # ## A map is a density
 #
@@ -185,15 +178,17 @@ true = spiral.density(landing)
 # @title Draw both densities
 fig = plots.densities(landing, {"by the formula": learned, "true": true}, highest=0.5)
 plots.show(fig, "The one-step samples of the spiral, coloured by density, as the formula gives it and "
-                "true: the same bright ridge along the spiral, more speckled on the left.")
+                "true: the same bright ridge along the spiral; between the turns the left one is brighter.")
 
 # %%
-log_ratio = (learned / true).log()
+log_ratio, between = (learned / true).log(), true < 0.02
 print(f"formula ÷ true: median {log_ratio.median().exp():.2f}; "
       f"half of the points are off by more than a factor of {log_ratio.abs().median().exp():.2f}")
+print(f"{between.float().mean():.1%} of the points lie between the turns; there the median is "
+      f"{log_ratio[between].median().exp():.0f}")
 
 # %% [markdown]
-# **What happened.** On the whole the density is right, point by point it is not. A density is made of derivatives of the map, and derivatives are learned less well than values. (This is one network; others scatter about it.)
+# **What happened.** On the arms the density is right in the median, but point by point it is off, and the few points between the turns lie where nearly none should be. A density is made of derivatives of the map, and derivatives are learned less well than values. (One network; the kind of error is the same for others, the numbers are not.)
 #
 # ## Folds
 #
@@ -208,12 +203,12 @@ print(f"the determinant is negative for {folded.float().mean():.1%} of the noise
 # @title Draw the folds
 fig = plots.folds(z_1, landing, folded)
 plots.show(fig, "Noise, with thin curved bands of folded points, and the spiral, with the folded "
-                "points between its turns and along its rim.")
+                "points along the rim of its arms.")
 
 # %% [markdown]
-# *Points with a negative determinant, in the noise and where they land.* They lie along the **seams**, where the noise is torn into the turns of the spiral: the exact map pulls neighbours apart there, the network must bridge the gap, and it bridges it with a fold.
+# *Points with a negative determinant, in the noise and where they land.* In the noise they lie beside the **seams**, the lines where the exact map pulls neighbours apart into different turns. A smooth network cannot let go: it stretches a thin bridge across the gap, and where the bridge meets the arm, along its rim, it folds.
 #
-# The share is a **lower bound** for where the formula fails. Of a sheet that is folded over, only the flipped layer has a negative determinant, but the layers above and below it land on the same place; and folded twice, it is positive again.
+# The share is a **lower bound** for where the formula fails. Of a sheet that is folded over, only the flipped layer has a negative determinant, but the layers above and below it land on the same place. And where the sheet is flipped twice, the determinant is positive again, and the share misses it.
 #
 # ## What we have
 #
@@ -299,7 +294,8 @@ check(entropy, -board_density.log().mean(), tolerance=0.01,
 # %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
 # @title Solution
 of_samples = -one_step_density(board_net, z_1)[1].log().mean()
-print(f"{of_samples:.2f} nats, of the data log 8 = {math.log(8):.2f}")
+print(f"{of_samples:.2f} nats, of the data log 8 = {math.log(8):.2f}. Some of the excess is blur; and "
+      "where the map folds, the formula misses layers, so this is an upper bound.")
 
 # %% [markdown]
 # ## Further reading

@@ -68,7 +68,7 @@ def u_exact(z, r, t):
 
 
 def errors_of(u, x, eps, r, t, tangent=None):
-    """The squared error of every row; the tangent is the pair's own velocity unless another is given."""
+    """The squared error of every row; in the tangent v_cond, unless another is given."""
     z, v_cond = interpolate(x, eps, t)
     value, dudt = total_derivative(u, z, r, t, v_cond if tangent is None else tangent(z, t))
     return (value - (v_cond - (t - r) * dudt)).detach().square().sum(dim=1)
@@ -97,6 +97,8 @@ plots.table(dict(sorted(table.items())), corner="mean-flow loss of 20,000 rows")
 #
 # Since $z_r = z_t - (t-r)\,u$, the matrix $J$ is $\partial z_r/\partial z_t$: how far neighbours at time $t$ have moved apart at time $r$. Where it is large, the target is noisy and the loss is large, although $u$ is right.
 #
+# This solves the puzzle. The untrained network A has $u \approx 0$ and hardly any derivative, so $J \approx I$: its loss is about $\mathbb E|v_\text{cond}|^2$, wrong but quiet. B has learned to stretch, and pays for it with noise.
+#
 # ## Seams
 #
 # Where is $J$ large? We look at the map from noise to data, with $t=1$ and $r=0$, and take the largest stretch between a point and its neighbours a tenth apart.
@@ -104,8 +106,10 @@ plots.table(dict(sorted(table.items())), corner="mean-flow loss of 20,000 rows")
 # %%
 def stretch(z, h=0.05):
     """The largest singular value of the exact map's Jacobian, by differences."""
-    columns = [(flow_map(board, z + h * step, 0, 1, n_steps=12)
-                - flow_map(board, z - h * step, 0, 1, n_steps=12)) / (2 * h) for step in torch.eye(2)]
+    def carry(z):
+        return flow_map(board, z, 0, 1, n_steps=12)
+
+    columns = [(carry(z + h * step) - carry(z - h * step)) / (2 * h) for step in torch.eye(2)]
     return torch.linalg.matrix_norm(torch.stack(columns, dim=2), ord=2)
 
 
@@ -121,26 +125,29 @@ for name, value in maps.items():
     rank = value[inside].argsort().argsort() / inside.sum()
     ranks[name] = torch.full_like(value, torch.nan).masked_scatter(inside, rank)
 fig = plots.heat(ranks, highest=1.0, label="rank", size=3)
-plots.show(fig, "Two round maps over the noise: bright lines where the exact flow pulls neighbours "
-                "apart; and, much alike, where the network's one step goes wrong.")
+plots.show(fig, "Two round maps over the noise. Left, a bright cross of lines where the exact flow "
+                "pulls neighbours apart. Right, speckled, where the network's one step goes wrong; some "
+                "of the same lines stand out.")
 
 # %% [markdown]
-# *Over the noise, from the smallest value (dark) to the largest (bright).*
+# *Over the noise, by rank: from the smallest value (dark) to the largest (bright).*
 #
-# The bright lines on the left are the **seams**: there neighbours in the noise part for different squares. A smooth network cannot jump. It has a smaller derivative there, hence a smaller loss, and is wrong there. How much of its error sits on seams?
+# The bright lines on the left are the **seams**: there neighbours in the noise part for different squares. A smooth network cannot jump. It stretches less there, hence has less noise in its target and a smaller loss, and is wrong there. How much of its error sits on seams, and how large is the stretch?
 
 # %%
 particles = z_1[:2000]
 square = map_error(nets["network B"], board, particles).square()
 most = stretch(particles).argsort()[-200:]
-print(f"the most stretched tenth carries {square[most].sum() / square.sum():.0%} of the squared error")
+share, size = square[most].sum() / square.sum(), stretch(particles)
+print(f"stretch: median {size.median():.1f}, largest {size.max():.0f}")
+print(f"the most stretched tenth of the points carries {share:.0%} of the squared error")
 
 # %% [markdown]
 # ## Detach, and noise
 #
 # It is often said that without `detach` a mean flow does not train. Let us see what it stops. The value of the loss is the same with and without; the gradient is not. Without `detach` it also runs through the target, so the network can change the target.
 #
-# If the trouble comes from the noise $\Delta$ in the target, then it should vanish with the noise. We have the exact velocity, so we can try all four. **Predict** the one-step samples of each: good or bad?
+# Does it matter that the target is noisy? We have the exact velocity, so we can try all four combinations. **Predict** the one-step samples of each: good or bad?
 
 # %%
 def four_losses(detach, noise):
@@ -169,24 +176,26 @@ for detach in (True, False):
         name = f"{'with' if detach else 'without'} detach, {'noisy' if noise else 'exact'} velocity"
         short[name], history = train(fresh_net, four_losses(detach, noise), board.sample, times,
                                      n_steps=1000, ema_decay=0.99)
+        distance = sliced_w2(sample(short[name], z_1, 1), target)
         table[name] = {"final loss": f"{history[-100:].mean():.2f}",
-                       "one step, sliced W2": f"{sliced_w2(sample(short[name], z_1, 1), target):.3f}"}
+                       "one step, sliced W2": f"{distance:.3f}"}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the table and the samples
 plots.table(table)
 fig = plots.clouds({name.replace(", ", ",\n"): sample(net, z_1, 1) for name, net in short.items()}, size=2.3)
-plots.show(fig, "One-step samples of four short trainings; three show a checkerboard, the one without "
-                "detach and with noisy velocity does not.")
+plots.show(fig, "One-step samples of four short trainings: with detach and noise, a blurred "
+                "checkerboard; with the exact velocity, a clear one both times; without detach and with "
+                "noise, a blob.")
 
 # %% [markdown]
-# **What happened.** Without `detach` it trains. With noise it reaches the *lowest noisy loss* and makes the worst samples; without noise there is nothing to stop. (One short run each; the gap between the bad one and the others is large.)
+# **What happened.** With the exact velocity, training works equally well with and without `detach`. With the noisy one and without `detach`, the loss is *lower* than with it, and the samples are useless. (One short run each; the gap is large.)
 #
-# Averaged over the pairs through $z$, the loss is the squared residual of the identity **plus the scatter of the target**, $\operatorname{tr}(J\Sigma J^\top)$, with $\Sigma$ the covariance of $\Delta$. Without `detach` the network can lower the scatter by making $J$ small, at the price of a wrong $u$. With `detach` the scatter is out of its reach.
+# Averaged over the pairs through $z$, the loss is the squared residual of the identity **plus the scatter of the target**, $\operatorname{tr}(J\Sigma J^\top)$, with $\Sigma$ the covariance of $\Delta$. Without `detach` the network can lower the scatter by making $J$ small, at the price of a wrong $u$. With `detach`, no gradient rewards that. It also saves second derivatives of the network, which cost time and memory.
 #
 # ## Which tangent?
 #
-# The conditional velocity stands in two places: alone in the target, and in the tangent. In the tangent we may put any estimate of $v$. The noise of the target is then
+# The conditional velocity stands in two places: alone in the target, and in the tangent. In the tangent we may put any estimate of $v$. Then the noise enters only once, through the $v_\text{cond}$ that stands alone, and the noise of the target is
 #
 # $$\text{conditional tangent: } J\Delta, \qquad\qquad \text{marginal tangent: } \Delta .$$
 #
@@ -196,7 +205,8 @@ plots.show(fig, "One-step samples of four short trainings; three show a checkerb
 
 # %%
 one_gaussian = GaussianMixture([[1.0, -0.5]], sd=0.4)
-t_now, where = 0.7, {"checkerboard": torch.tensor([[0.1, 0.9]]), "one Gaussian": torch.tensor([[0.6, 0.2]])}
+where = {"checkerboard": torch.tensor([[0.1, 0.9]]), "one Gaussian": torch.tensor([[0.6, 0.2]])}
+t_now = 0.7
 
 
 def jacobian(dist, z, r):
@@ -229,14 +239,14 @@ plots.show(fig, "Two rows, checkerboard and one Gaussian, at t = 0.7 and r = 0.3
 # %% [markdown]
 # *Noise of the target at one point, $t = 0.7$ and $r = 0.3$.*
 #
-# Move $r$ from $t$ down to 0 for both data sets. For which is the conditional tangent louder, for which quieter? What is $J$ at $r=t$?
+# Move $r$ from $t$ down to 0 for both data sets. For which is the conditional tangent louder, for which quieter? Why are the clouds equal at $r=t$?
 
 # %%
 widgets.noise_slider(clouds)
 
 # %% [markdown]
-# For the single Gaussian, $J = \sigma_r/\sigma_t$ (notebook 2, exercise 3), which is below 1 wherever the flow contracts. So "the conditional tangent costs variance" is **not a law**. One may also mix: a tangent $c\,v_\text{cond} + (1-c)\,v$ leaves the noise $\big((1-c)\,I + c\,J\big)\Delta$.
-# [2605.09235](https://arxiv.org/abs/2605.09235) studies this coefficient. Here is the noise as a function of $c$, over 20,000 rows with $r<t$, for the shipped networks and for the exact $u$ of one Gaussian.
+# **What happened.** At $r=t$ the two are equal, for there $J=I$. For the single Gaussian, $J = \sigma_r/\sigma_t$ (notebook 2, exercise 3), which is below 1 wherever the flow contracts. So "the conditional tangent costs variance" is **not a law**. One may also mix: a tangent $c\,v_\text{cond} + (1-c)\,v$ leaves the noise $\big((1-c)\,I + c\,J\big)\Delta$.
+# [Lu and Wang (2026)](https://arxiv.org/abs/2605.09235) derive the best coefficient. Here is the noise as a function of $c$, over 20,000 rows with $r<t$, for the shipped mean-flow networks, whose $J$ we take, and for the exact $u$ of one Gaussian.
 
 # %%
 def noises(dist, u):
@@ -266,17 +276,18 @@ plots.show(fig, "Five curves of the noise of the target against the coefficient 
                 "lowest point marked: four rise between 0 and 1, one falls.")
 
 # %%
-plots.table({name: {"c = 0": f"{curve[0.0]:.2f}", "c = 0.5": f"{curve[0.5]:.2f}", "c = 1": f"{curve[1.0]:.2f}",
-                    "quietest c": f"{min(curve, key=curve.get):.2f}"} for name, curve in curves.items()},
+plots.table({name: {f"c = {c:g}": f"{curve[c]:.2f}" for c in (0.0, 0.5, 1.0)}
+             | {"quietest c": f"{min(curve, key=curve.get):.2f}".replace("1.50", "beyond 1.5")}
+             for name, curve in curves.items()},
             corner="noise, relative to c = 0")
 
 # %% [markdown]
 # **What happened.** For one Gaussian the conditional tangent is the quieter one, and its noise falls beyond $c=1$, too. For the networks on our four distributions it is the louder one; between 0 and 1 the marginal tangent is the quietest, and the lowest point lies even a little below 0. So which tangent is quieter depends
-# on the data: on how much their flow stretches.
+# on how much the map stretches. And quiet is not yet good: on images, Lu and Wang find that the coefficient of least variance is not the one of the best FID, which prefers the conditional tangent.
 #
 # ## Improved mean flow
 #
-# The exact $v$ is not available in practice, but the network has an estimate of it: its own $u_\theta(z, t, t)$. Put it into the tangent and leave $v_\text{cond}$ in the target. That is **improved mean flow** ([2512.02012](https://arxiv.org/abs/2512.02012), here without guidance). The paper writes it another way. It defines
+# The exact $v$ is not available in practice, but the network has an estimate of it: its own $u_\theta(z, t, t)$. Put it into the tangent and leave $v_\text{cond}$ in the target. That is **improved mean flow** ([Geng et al. 2025](https://arxiv.org/abs/2512.02012), here without guidance). The paper writes it another way. It defines
 #
 # $$V_\theta = u_\theta + (t-r)\,\mathrm{sg}\Big(\frac{\mathrm{d}u_\theta}{\mathrm{d}t}\Big)$$
 #
@@ -296,28 +307,36 @@ print("improved mean flow", improved_mean_flow_loss(net, *batch).item())
 assert torch.allclose((V - v_cond).square().sum(dim=1).mean(), improved_mean_flow_loss(net, *batch))
 
 # %% [markdown]
-# Now the noise of the target is $\Delta$, without $J$. So this loss has the floor of flow matching, and the exact $u$ reaches it. **Check** on the three batches of the beginning: does its loss settle?
+# Now the noise of the target is $\Delta$, without $J$. So the loss has a floor again, that of flow matching. Let us put the three functions of the beginning into it, with the exact velocity in the tangent. **Predict:** in which order will they come?
 
 # %%
+table = {}
 for seed in (1, 2, 3):
     torch.manual_seed(seed)
     x, eps, (r, t) = board.sample(20_000), gaussian(20_000), sample_r_t(20_000, p_equal=0)
-    t, r = t.clamp(min=1e-3), torch.minimum(r, t.clamp(min=1e-3))
+    t = t.clamp(min=1e-3)
+    r = torch.minimum(r, t)
     z, v_cond = interpolate(x, eps, t)
-    errors = errors_of(u_exact, x, eps, r, t, tangent=board.velocity)
+    table[f"batch {seed}"] = {
+        name: f"{errors_of(u, x, eps, r, t, tangent=board.velocity).mean():.2f}"
+        for name, u in {**nets, "exact u": u_exact}.items()}
     floor = (v_cond - board.velocity(z, t)).square().sum(dim=1).mean()
-    print(f"batch {seed}: loss of the exact u {errors.mean():.3f}, floor {floor:.3f}")
+    table[f"batch {seed}"]["floor"] = f"{floor:.2f}"
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the table
+plots.table(table, corner="loss, marginal tangent")
 
 # %% [markdown]
-# It does. With the marginal velocity in the tangent, the value of the loss tells again how good $u$ is.
+# **What happened.** The untrained network is the worst, B is near, the exact $u$ is at the floor, and all batches agree. With the marginal velocity in the tangent, the value of the loss tells again how good $u$ is.
 #
 # ## Self-distillation
 #
-# Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher ([2505.18825](https://arxiv.org/abs/2505.18825)); from data it learns only in the rows with $r=t$. The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
-# data in these rows corrects it. Two more changes go with it.
+# Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher; from data it learns only in the rows with $r=t$. This is the Eulerian form of self-distillation of flow maps ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), who find its Lagrangian form more stable). The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
+# data in these rows corrects it. Two changes of our own go with it.
 #
 # * The network changes at every step, so its velocity makes a shaky target. We use a slowly **moving average** of its weights instead.
-# * Squared error looks for the mean of a noisy target, and only the mean is right. Without noise, mean and median agree, so we may use a **robust** loss, in which a large error counts by its size and not by its square. Then a few wild rows at the seams no longer decide everything.
+# * Squared error looks for the mean of a noisy target, and only the mean is right. Without noise, mean and median agree, so we may use the paper's adaptive weight, with $p = \tfrac12$: a large error counts by its size and not by its square. Then a few wild rows at the seams no longer decide everything.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the loss
@@ -325,34 +344,41 @@ sources = map(inspect.getsource, (self_distilled_mean_flow_loss, flow.weighted))
 Code("\n\n".join(sources), language="python")
 
 # %% [markdown]
-# What does each change bring? The record has five steps from mean flow to self-distillation, each with one thing changed, five seeds each. Total variation of one evaluation, mean ± standard deviation over seeds. **Predict:** which single step helps the most?
+# What does each change bring? The record has five steps from mean flow to self-distillation, each with one more thing changed, five seeds each, on two distributions. For one evaluation, we show the first, and then what each step brings: the paired difference over seeds ± its standard error, positive if it helps. **Predict:** which step helps the most?
 
 # %%
 STEPS = {"(a) conditional tangent: mean flow": "mean_flow",
          "(b) own tangent: improved mean flow": "improved_mean_flow",
          "(c) own velocity in the target too": "own_target",
          "(d) the same, from the moving average": "averaged_target",
-         "(e) and a robust loss: self-distilled": "self_distilled_mean_flow"}
+         "(e) and the weight: self-distilled mean flow": "self_distilled_mean_flow"}
 
 
-def spread(name, method):
-    five = recorded(name, method, "total_variation", 1)
-    return f"{statistics.mean(five):.3f} ± {statistics.stdev(five):.3f}"
+def gain(name, before, after, metric):
+    pairs = zip(recorded(name, before, metric, 1), recorded(name, after, metric, 1))
+    gaps = [a - b for a, b in pairs]
+    return f"{statistics.mean(gaps):+.4f} ± {statistics.stdev(gaps) / len(gaps) ** 0.5:.4f}"
 
 
 # %% cellView="form" jupyter={"source_hidden": true}
-# @title Show the table
-plots.table({label: {name: spread(name, method) for name in ("checkerboard", "spiral")}
-             for label, method in STEPS.items()}, corner="total variation, one evaluation")
+# @title Show the tables
+methods = list(STEPS.values())
+for metric in ("total_variation", "sliced_w2", "map_error"):
+    first = {name: f"{statistics.mean(recorded(name, methods[0], metric, 1)):.4f}"
+             for name in ("checkerboard", "spiral")}
+    gains = {label: {name: gain(name, before, after, metric) for name in ("checkerboard", "spiral")}
+             for label, before, after in zip(list(STEPS)[1:], methods, methods[1:])}
+    plots.table({list(STEPS)[0]: first} | gains, corner=plots.in_words(metric))
 
 # %% [markdown]
-# **What happened.** It depends on the data. On the board the moving average alone brings nothing, the own target and the robust loss bring most. On the spiral the moving average brings most. All in all, less noise in the target is worth the bias here. In two dimensions the teacher is good; on images that is a question to be measured anew.
+# **What happened.** It depends on the data and on the eye. By total variation, changing the tangent is among the smallest steps. The own target helps on both; the moving average does nothing on the board and most on the spiral; the weight helps on both. By sliced W2 and map error the gains are smaller, and on the spiral the weight makes both worse.
+# (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good; on images that is a question to be measured anew.
 #
 # ## What we have
 #
 # * At the exact $u$ the target is off by $J\Delta$. Where the flow tears, on the **seams**, that is huge: the mean-flow **loss is no measure** of how good $u$ is.
-# * The stop-gradient keeps the network from making its target quiet instead of right. **Without noise it is not needed.**
-# * The conditional tangent multiplies the noise by $J$: louder where the flow stretches, quieter where it contracts.
+# * The stop-gradient keeps the network from making its target quiet instead of right. **Without noise, training went as well without it.**
+# * The conditional tangent multiplies the noise by $J$: louder where the map stretches, quieter where it contracts.
 # * Improved mean flow replaces the tangent, self-distillation the target too: **variance is traded for bias**.
 #
 # ## Exercises
@@ -471,7 +497,7 @@ torch.testing.assert_close(by_itself, self_distilled_mean_flow_loss(net, *batch,
 # ## Further reading
 #
 # * Geng et al., [Improved Mean Flows](https://arxiv.org/abs/2512.02012) (2025).
-# * [On Variance Reduction in Learning Mean Flows](https://arxiv.org/abs/2605.09235) (2026): the two roles of the conditional velocity.
+# * Lu and Wang, [On Variance Reduction in Learning Mean Flows](https://arxiv.org/abs/2605.09235) (2026): the two roles of the conditional velocity.
 # * Boffi et al., [flow maps by self-distillation](https://arxiv.org/abs/2505.18825) (2025); Sabour et al., [Align Your Flow](https://arxiv.org/abs/2506.14603) (2025).
-# * [AlphaFlow](https://arxiv.org/abs/2510.20771) (2025): from flow matching to mean flow along a curriculum.
+# * [AlphaFlow](https://arxiv.org/abs/2510.20771) (2025): from trajectory flow matching to mean flow along a curriculum.
 # * Geng et al., [Mean Flows](https://arxiv.org/abs/2505.13447) (2025). Raymond Fan, *Introduction to Mean Flow* (2025).

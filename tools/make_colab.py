@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from course import REPOSITORY, ROOT, address, opening, sources, without_outputs
+from course import REPOSITORY, ROOT, TAG, address, opening, sources, without_outputs
 
 MODULES = [path.relative_to(ROOT) for path in sorted((ROOT / "mfutils").rglob("*")) if path.suffix in {".py", ".js"}]
 
@@ -21,7 +21,7 @@ def standalone(notebook):
     """The notebook under collapsed cells that write what it imports and loads."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":  # the other notebooks are not beside it
-            cell.source = re.sub(r"\[([^]]+)\]\((\d\d_\w+)\.ipynb\)", linked, cell.source)
+            cell.source = re.sub(r"\[([^]]+)\]\((\d\d_\w+\.ipynb|\.\./docs/\w+\.md)\)", linked, cell.source)
     folders = sorted({str(module.parent) for module in MODULES} | {"mfutils/weights"})
     setup = [new_markdown_cell("# Set up: write the module `mfutils` beside this notebook",
                                metadata={"collapsed": True, "jp-MarkdownHeadingCollapsed": True}),
@@ -36,7 +36,12 @@ def standalone(notebook):
 
 
 def linked(link):
-    return f"[{link[1]}]({address(link[2])})" if REPOSITORY else link[1]
+    """A link to another notebook or to a page in docs, in the repository; without an address, its text."""
+    if not REPOSITORY:
+        return link[1]
+    if link[2].endswith(".ipynb"):
+        return f"[{link[1]}]({address(link[2].removesuffix('.ipynb'))})"
+    return f"[{link[1]}]({REPOSITORY}/blob/{TAG}/{link[2].removeprefix('../')})"
 
 
 def weights_for(notebook):

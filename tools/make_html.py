@@ -48,6 +48,7 @@ class MathMLRenderer(IPythonRenderer):
 
 def markdown2html(source):
     source = re.sub(r"\((\d\d_\w+)\.ipynb\)", r"(\1.html)", source)
+    source = re.sub(r"\[([^]]+)\]\(\.\./docs/\w+\.md\)", r"\1", source)  # the page stands alone
     return MarkdownWithMath(renderer=MathMLRenderer(escape=False)).render(source)
 
 

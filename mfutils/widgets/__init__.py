@@ -13,5 +13,5 @@ from .sliders import (
     swing_slider,
 )
 
-__all__ = ["OwnData", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider", "journey_slider",
-           "noise_slider", "steps_slider", "swing_slider"]
+__all__ = ["OwnData", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider",
+           "journey_slider", "noise_slider", "steps_slider", "swing_slider"]

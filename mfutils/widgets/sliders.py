@@ -75,21 +75,20 @@ def chord_slider(path):
 def swing_slider(path, z_r, moments):
     """The chord from z_r to a particle that moves along its path (k, 2), and where its tip goes next.
 
-    moments: a dict from (tangents in words, t) to (z_t, ahead, tip), as in `plots.swing`. One choice of tangents has no menu.
+    moments: a dict from (tangents in words, t) to (z_t, ahead, tip), as in `plots.swing`.
     """
     every, times = (list(dict.fromkeys(column)) for column in zip(*moments))
     fig, (ax,) = plots.planes([""], size=4.2)
     move = plots.swing(ax, path, z_r)
 
-    def draw(t, tangents=every[0]):
+    def draw(tangents, t):
         z_t, ahead, tip = moments[tangents, t]
         move(z_t, ahead, tip)
         miss = (z_t + tip - ahead).norm().item()
         ax.set_title(f"t = {t}, tangents {tangents}: the arrow's tip misses the new chord's by {miss:.3f}", fontsize=9)
-        return f"t = {t}, tangents {tangents}: old chord, new chord, and an arrow whose tip misses the new one's by {miss:.3f}."
+        return f"t = {t}, tangents {tangents}: two chords, and an arrow whose tip misses the new one's by {miss:.3f}."
 
-    menu = [Choice("tangents", every, slider=False)] if len(every) > 1 else []
-    return Panel([Choice("t", times), *menu], fig, draw)
+    return Panel([Choice("tangents", every, slider=False), Choice("t", times)], fig, draw)
 
 
 def journey_slider(z_1, states):
@@ -107,8 +106,8 @@ def journey_slider(z_1, states):
 
 
 def noise_slider(clouds):
-    """The noise of the target with two tangents: a dict from (data, r) to two clouds (n, 2), and their root mean squares in
-    the titles."""
+    """The noise of the target with two tangents: a dict from (data, r) to two clouds (n, 2), with their root mean
+    squares in the titles."""
     every, times = (list(dict.fromkeys(column)) for column in zip(*clouds))
     fig, axes = plots.planes(["", ""], size=3)
     shown = [plots.dots(ax, next(iter(clouds.values()))[0], colour, 2)
@@ -168,5 +167,6 @@ def comparison_panel(samples, targets, distances):
         left.set_title(f"NFE: {key[2]}, {score}", fontsize=10)
         return f"{key[0]}, {key[1]}, NFE: {key[2]}, beside the target; {score}."
 
-    controls = [Choice("data", columns[0], slider=False), Choice("method", columns[1], slider=False), Choice("NFE", columns[2])]
+    controls = [Choice("data", columns[0], slider=False), Choice("method", columns[1], slider=False),
+                Choice("NFE", columns[2])]
     return Panel([control for control in controls if len(control.options) > 1], fig, draw)

@@ -16,7 +16,7 @@ PAGE = r'''
 # %% [markdown]
 # # Panels
 #
-# As in [the first notebook](01_derivation.ipynb), $z_t = (1-t)\,x$, and
+# As in [the first notebook](01_flow.ipynb), and the [glossary](../docs/glossary.md), $z_t = (1-t)\,x$, and
 #
 # $$u = \frac{1}{t-r}\int_r^t v\,\mathrm{d}s.$$
 

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from mfutils import DISTRIBUTIONS, MeanVelocityMLP, VelocityMLP, flow_matching_loss, load_pretrained, train
+from mfutils import (
+    DISTRIBUTIONS,
+    MeanVelocityMLP,
+    VelocityMLP,
+    flow_matching_loss,
+    load_average,
+    load_pretrained,
+    train,
+)
 from mfutils import methods as mfutils_methods
 from mfutils.methods import one_time, two_times
 
@@ -269,3 +277,21 @@ def test_numpys_numbers_make_a_checkpoint_that_can_be_resumed(tmp_path):
 def test_a_stop_that_was_to_be_ignored_is_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert same(run()[0], run(data=signalling(signal.SIGINT, 20))[0])
+
+
+def test_one_checkpoint_for_each_time_and_the_moving_average_in_it(tmp_path):
+    whole, _ = run(checkpoint=tmp_path / "{step}.pt", checkpoint_every=20)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20.pt", "40.pt", "60.pt"]
+    assert same(load_average(tmp_path / "60.pt", whole), whole)
+    assert not same(load_average(tmp_path / "20.pt", whole), whole)
+    assert same(run(checkpoint=tmp_path / "{step}.pt", checkpoint_every=20, resume=tmp_path / "40.pt")[0], whole)
+
+
+@pytest.mark.parametrize("content", [b"no checkpoint", None], ids=["foreign", "of another network"])
+def test_a_file_without_this_networks_average_is_refused(tmp_path, content):
+    path = tmp_path / "20.pt"
+    run(checkpoint=path, checkpoint_every=20)
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match="holds no moving average of such a VelocityMLP"):
+        load_average(path, VelocityMLP(width=3))

@@ -11,7 +11,6 @@ from mfutils import (
     map_error,
     mean_velocity,
     noise_floor,
-    off_support,
     score_by_steps,
     sliced_w2,
     total_variation,
@@ -56,11 +55,6 @@ def test_the_energy_distance_is_that_of_all_pairs(generator):
     ab, aa, bb = (torch.cdist(*pair).mean() for pair in ((a, b), (a, a), (b, b)))
     assert energy_distance(a, b, n_directions=1024) == pytest.approx((2 * ab - aa - bb).sqrt().item(), rel=1e-3)
     assert energy_distance(a, b) == pytest.approx(energy_distance(b, a))
-
-
-def test_off_support_is_the_share_on_white_squares(board):
-    squares = torch.tensor([[-1.5, -1.5], [-1.5, -0.5], [0.5, -0.5], [9.0, 9.0]])  # dark, white, white, outside
-    assert off_support(board, squares) == 0.75
 
 
 def test_within_modes_a_surplus_costs_nothing_and_a_shift_its_length(generator):

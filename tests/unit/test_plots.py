@@ -27,20 +27,34 @@ def test_colours_differ_under_full_colour_blindness(blindness):
         assert difference > (20 if {one, other} <= CLOUDS else 8), (one, other)
 
 
-def test_every_method_has_its_colour_and_four_curves_are_drawn():
+def test_the_scoreboard_says_each_number_and_stars_what_cannot_be_told_from_perfect():
     assert list(plots.METHOD) == list(METHODS)
-    curves = {method: {1: [0.1, 0.3], 2: [0.05, 0.07]} for method in METHODS}
-    fig = plots.distance_by_steps({"board": curves, "moon": curves}, dict.fromkeys(("board", "moon"), (0.01, 0.02)))
-    for ax in fig.axes:
-        drawn = [container.lines[0] for container in ax.containers]
-        assert [line.get_color() for line in drawn] == [plots.METHOD[method] for method in METHODS]
-        assert [line.get_ydata().tolist() for line in drawn] == [[pytest.approx(0.2), pytest.approx(0.06)]] * 4
-    (ax,) = plots.distance_by_steps({"board": {"flow matching, learned": {1: 0.2}, "exact": {1: 0.1}}},
-                                    {"board": (0.01, 0.02)}).axes
-    drawn = [container.lines[0].get_color() for container in ax.containers]
-    assert drawn == [plots.METHOD["flow_matching"], plots.DATA]  # no method's colour for what is none
-    with pytest.raises(ValueError, match="5 curves"):
-        plots.distance_by_steps({"board": curves | {"one more": {1: 0.1, 2: 0.1}}}, {"board": (0.01, 0.02)})
+    rows = {"flow matching, Euler": {1: 104.2, 2: None}, "mean flow": {1: 1.86, 2: 0.98}}
+    fig = plots.scoreboard({"board": rows, "moon": rows}, {("moon", "mean flow", 2)}, "distance ÷ floor")
+    for ax, star in zip(fig.axes, ("", "★")):
+        assert [text.get_text() for text in ax.texts] == ["104", "1.86", "0.98" + star]
+        colours = [text.get_color() for text in ax.get_yticklabels()]
+        assert colours == [plots.METHOD["flow_matching"], plots.METHOD["mean_flow"]]
+
+
+def test_arrows_are_drawn_in_the_units_of_the_plane_and_move():
+    fig, (ax,) = plots.planes([""])
+    artist = plots.arrows(ax, torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, -1.0]]))
+    assert (artist.scale, artist.scale_units, artist.angles) == (1, "xy", "xy")
+    plots.aim(artist, torch.tensor([[1.0, 1.0]]), torch.tensor([[-1.0, 0.5]]))
+    assert artist.get_offsets().tolist() == [[1, 1]]
+    assert (artist.U.tolist(), artist.V.tolist()) == ([-1.0], [0.5])
+
+
+def test_the_field_points_to_data_where_points_are():
+    places = plots.grid(3)  # centres at −2, 0, 2
+    fig, (ax,) = plots.planes([""])
+    move = plots.flow_field(ax, torch.tensor([[2.0, 2.0]]), places)
+    (quiver,) = [child for child in ax.get_children() if hasattr(child, "U")]
+    assert quiver.U.count() == 1  # no arrow where nobody is
+    assert (quiver.U.sum(), quiver.V.sum()) == (-0.25, -0.25)  # −v / 8
+    move(torch.tensor([[-2.0, 0.0]]), places)
+    assert (quiver.U.sum(), quiver.V.sum()) == (0.25, 0)
 
 
 def test_a_label_has_its_methods_colour_however_it_is_written():

@@ -40,6 +40,34 @@ def comparison_panel():
                                     {key: k / 10 for k, key in enumerate(COMBINATIONS)})
 
 
+def field_slider():
+    places = plots.grid(3)
+    return widgets.field_slider({t: (t * CLOUD, t * places) for t in (1.0, 0.5)})
+
+
+def euler_slider():
+    states = {1: [[1.0, 1.0], [0.0, 0.0]], 2: [[1.0, 1.0], [0.0, 1.0], [0.0, 0.5]]}
+    paths = torch.stack([SQUARES], dim=1).float()
+    return widgets.euler_slider(paths, {n: torch.tensor(path)[:, None] for n, path in states.items()})
+
+
+def swing_slider():
+    z_t, ahead = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])
+    tips = {"(v, 0, 1)": torch.tensor([0.0, 1.0]), "(v, 0, 0)": torch.tensor([0.0, 0.5])}
+    return widgets.swing_slider(SQUARES, torch.zeros(2), {(name, t): (t * 2 * z_t, t * 2 * ahead, tip)
+                                                          for name, tip in tips.items() for t in (0.5, 1.0)})
+
+
+def journey_slider():
+    return widgets.journey_slider(CLOUD, {1.0: CLOUD, 0.5: CLOUD / 2, 0.0: -CLOUD})
+
+
+def noise_slider():
+    one = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+    return widgets.noise_slider({(name, r): (k * one, k * (3 - r) * one) for k, name in enumerate("ab", start=1)
+                                 for r in (0.5, 0.0)})
+
+
 def picture(box):
     """The <img> of a live panel: its alternative text and its data."""
     pattern = r'<img alt="(.*?)" width="\d+" src="data:image/png;base64,(.*)">'
@@ -66,6 +94,41 @@ def test_the_steps_slider_shows_the_number_of_steps_and_the_distance():
     assert picture(box)[1] == before
 
 
+def arrows_of(panel):
+    """Start and step of every arrow in a panel's first picture."""
+    quivers = [child for child in panel.figure.axes[0].get_children() if hasattr(child, "U")]
+    return [[*start, *step] for quiver in quivers
+            for start, *step in zip(quiver.get_offsets().tolist(), quiver.U.tolist(), quiver.V.tolist())]
+
+
+def test_the_swing_slider_says_by_how_much_the_tip_misses():
+    panel = swing_slider()
+    alt = panel.draw("(v, 0, 0)", 0.5)
+    assert "misses the new one's by 0.500" in alt
+    assert arrows_of(panel) == [[0, 0, 1, 0], [0, 0, 1, 1], [1, 0, 0, 0.5]]  # old chord, new chord, tip
+    assert "by 0.000" in panel.draw("(v, 0, 1)", 0.5)
+
+
+def test_the_euler_slider_draws_every_step_and_says_how_far_they_miss():
+    panel = euler_slider()
+    assert "Steps: 1" in panel.draw(1)
+    assert arrows_of(panel) == [[1, 1, -1, -1]]
+    assert "by 0.50 (rms)" in panel.draw(2)
+    assert arrows_of(panel) == [[1, 1, -1, 0], [0, 1, 0, -0.5]]
+
+
+def test_the_noise_slider_measures_both_clouds():
+    assert "marginal tangent: 2.00; conditional tangent: 6.00" in noise_slider().draw("b", 0.0)
+
+
+def test_a_comparison_that_was_not_made_is_said_to_be_none():
+    panel = widgets.comparison_panel({("a", "x", 1): CLOUD, ("a", "y", 2): CLOUD, ("a", "x", 2): CLOUD}, {"a": CLOUD},
+                                     dict.fromkeys([("a", "x", 1), ("a", "y", 2), ("a", "x", 2)], 0.5))
+    assert [control.name for control in panel.controls] == ["method", "NFE"]  # one distribution needs no menu
+    assert "too few" in panel.draw("y", 1)
+    assert "0.500" in panel.draw("y", 2)
+
+
 def test_the_chord_slider_reports_the_average_velocity_and_draws_its_chord():
     panel = widgets.chord_slider(SQUARES)
     box = panel.live()
@@ -73,8 +136,9 @@ def test_the_chord_slider_reports_the_average_velocity_and_draws_its_chord():
     slider.value = (0.2, 0.8)
     assert "u = (1.00, 1.00)" in picture(box)[0]
     drawn = [line.get_xydata().tolist() for line in panel.figure.axes[0].lines]
-    chord = [[pytest.approx(0.8), pytest.approx(0.64)], [pytest.approx(0.2), pytest.approx(0.04)]]
-    assert drawn.count(chord) == 2  # the chord and its ends
+    ends = [[pytest.approx(0.8), pytest.approx(0.64)], [pytest.approx(0.2), pytest.approx(0.04)]]
+    assert drawn.count(ends) == 1
+    assert arrows_of(panel) == [[pytest.approx(x) for x in (0.2, 0.04, 0.6, 0.6)]]  # from z_r to z_t
     slider.value = (0.5, 0.5)
     assert "velocity v" in picture(box)[0]
 
@@ -106,8 +170,10 @@ def test_the_comparison_panel_finds_every_combination():
         assert right.lines[0].get_xydata() == pytest.approx((1 if key[0] == "a" else -1) * CLOUD.numpy(), abs=1e-6)
 
 
-@pytest.mark.parametrize("make", [steps_slider, lambda: widgets.chord_slider(SQUARES), error_slider, comparison_panel],
-                         ids=["steps", "chord", "error", "comparison"])
+@pytest.mark.parametrize("make", [
+    steps_slider, lambda: widgets.chord_slider(SQUARES), error_slider, comparison_panel, field_slider, euler_slider,
+    swing_slider, journey_slider, noise_slider,
+], ids=["steps", "chord", "error", "comparison", "field", "euler", "swing", "journey", "noise"])
 def test_every_frame_is_the_picture_that_its_labels_name(make):
     """Knob by knob: the frame at a position shows what the live panel shows at the value of its label."""
     page = frames(make()).data
