@@ -36,7 +36,8 @@ def png(fig, dpi=DPI):
 def light(picture):
     """PNG bytes in 256 colours, well chosen: looks the same at a third of the weight."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+    few = Image.open(io.BytesIO(picture)).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)  # small areas too
+    few.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

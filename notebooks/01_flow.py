@@ -47,7 +47,7 @@ plots.show(fig, "Five clouds of points, from t = 1, a round blob of noise, over 
 # | **You will do** | compute a velocity field by brute force; watch a crowd follow it; sample with one step, with many, and with better ones |
 # | **You will learn** | what the conditional and the marginal velocity are; why paths bend although every road is straight; why a step needs more than one evaluation |
 # | **You need** | PyTorch; what a mean and a derivative are. Nothing about flows |
-# | **Time** | 20 minutes to read, half a minute to run |
+# | **Time** | 20 minutes to read, 20 seconds to run |
 #
 # Time runs from data at $t = 0$ to noise at $t = 1$, as in the MeanFlow paper. Much of the literature counts the other way. With our
 # convention **a velocity points toward noise, and sampling subtracts it**. All symbols are in the [glossary](../docs/glossary.md).

@@ -49,7 +49,7 @@ plots.show(fig, "Seven bent paths twice, each with one straight arrow. The arrow
 # | **You will do** | follow one particle; swing a chord; turn a definition into an identity, and the identity into one call of `torch.func.jvp` |
 # | **You will learn** | what the average velocity is; why $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$; why the tangents are $(v, 0, 1)$, and what other tangents get wrong |
 # | **You need** | [notebook 1](01_flow.ipynb) or its result: following the field $v(z, t)$ from $t=1$ to $t=0$ turns noise into data. The product rule and the chain rule |
-# | **Time** | 20 minutes to read, ten seconds to run |
+# | **Time** | 20 minutes to read, 20 seconds to run |
 #
 # Nothing in this notebook is learned. All velocities are exact, so every line can be checked.
 

@@ -55,7 +55,7 @@ plots.show(fig, "Noise; one evaluation of flow matching, a point in the middle; 
 # | **You will do** | compute $\mathrm{d}u/\mathrm{d}t$ three ways; build the loss on one batch; train, and watch; sample rightly and wrongly; take the whole method home in forty lines |
 # | **You will learn** | why a single pair's velocity may stand for the mean; what the stop-gradient is for; how to judge a one-step model |
 # | **You need** | the identity $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$ from [notebook 2](02_average_velocity.ipynb), and the loss of [notebook 3](03_flow_matching.ipynb) |
-# | **Time** | 25 minutes to read, two minutes to run |
+# | **Time** | 25 minutes to read, a minute to run |
 
 # %% [markdown]
 # ## A network with two times

@@ -46,7 +46,7 @@ plots.show(fig, "A round cloud of noise, painted like a colour wheel, and a chec
 # | **You will do** | write, draw or upload a shape; train on it; watch noise turn into it; read a one-step map as a density |
 # | **You will learn** | that nothing in the method knew about checkerboards; that one network holds the whole journey; what it means that a map folds |
 # | **You need** | [notebook 4](04_mean_flow.ipynb) |
-# | **Time** | 15 minutes to read, a minute to run |
+# | **Time** | 15 minutes to read, half a minute to run |
 
 # %% [markdown]
 # ## Any shape will do
@@ -73,7 +73,7 @@ own
 # (It needs a running kernel. Is your file too large for the button? Put it beside this notebook and write
 # `from mfutils import mixture_of_picture; mine = mixture_of_picture("photo.jpg")` below.)
 #
-# We train two networks on it for 3,000 steps, less than a minute together. For sharper lines, raise `n_steps`.
+# We train two networks on it for 3,000 steps, half a minute together. For sharper lines, raise `n_steps`.
 
 # %%
 mine = own.distribution

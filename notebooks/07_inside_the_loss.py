@@ -55,7 +55,7 @@ plots.show(fig, "One-step samples of two networks with their losses: A, a round 
 # | **You will do** | put the exact $u$ into the loss; remove the stop-gradient, and the noise; compare tangents; turn mean flow into improved mean flow, and that into self-distillation |
 # | **You will learn** | where the noise of the target comes from; when the stop-gradient matters; what each variant trades; where one-step models go wrong |
 # | **You need** | [notebook 4](04_mean_flow.ipynb) |
-# | **Time** | 25 minutes to read, two minutes to run |
+# | **Time** | 25 minutes to read, a minute and a half to run |
 
 # %% [markdown]
 # ## The loss of the truth
@@ -371,7 +371,7 @@ for metric in ("total_variation", "sliced_w2", "map_error"):
     plots.table({list(STEPS)[0]: first} | gains, corner=plots.in_words(metric))
 
 # %% [markdown]
-# **What happened.** It depends on the data and on the eye. By total variation, changing the tangent is among the smallest steps. The own target helps on both; the moving average does nothing on the board and most on the spiral; the weight helps on both. By sliced W2 and map error the gains are smaller, and on the spiral the weight makes both worse.
+# **What happened.** It depends on the data and on the eye. By total variation, changing the tangent is among the smaller steps. The own target helps on both; the moving average does nothing on the board and most on the spiral; the weight helps on both. By map error it is the other way round: changing the tangent is the largest step, and on the spiral the weight makes it worse, and sliced W2 too.
 # (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good; on images that is a question to be measured anew.
 #
 # ## What we have

@@ -20,11 +20,14 @@ from mfutils.widgets.frames import SCRIPT
 
 STYLE = (Path(__file__).parent / "page.css").read_text()
 FOLD = """
-for (const cell of document.querySelectorAll(".celltag_solution")) {
+for (const input of document.querySelectorAll(".code_cell .input")) {
+  const [, title] = input.textContent.trim().match(/^# @title (.*)/) || []
+  if (!title) continue
+  const what = title == "Solution" ? input.closest(".code_cell") : input  // a solution with its output
   const fold = document.createElement("details")
-  fold.innerHTML = "<summary>Solution</summary>"
-  cell.replaceWith(fold)
-  fold.append(cell)
+  fold.append(Object.assign(document.createElement("summary"), { textContent: title }))
+  what.replaceWith(fold)
+  fold.append(what)
 }
 """
 PAGE = """<!DOCTYPE html>

@@ -1,13 +1,13 @@
 for (const panel of document.querySelectorAll("figure.panel")) {
   const image = panel.querySelector("img"), play = panel.querySelector("button")
   const knobs = [...panel.querySelectorAll("input, select")]
-  const r = panel.querySelector("[name=r]"), t = panel.querySelector("[name=t]")
+  const [r, t] = ["r", "t"].map(name => panel.querySelector(`[name=${name}]`)), pair = r && t  // an interval's handles
   const frames = JSON.parse(panel.querySelector("script").textContent)
-  const runs = r || knobs.findLast(knob => knob.type == "range")  // the knob that play moves
+  const runs = pair ? r : knobs.findLast(knob => knob.type == "range")  // the knob that play moves
   play.ariaLabel = "play " + runs.name
 
   function show(moved) {
-    if (r && +r.value > +t.value) (moved == r ? t : r).value = moved.value  // a knob that would pass the other pushes it
+    if (pair && +r.value > +t.value) (moved == r ? t : r).value = moved.value  // a knob that would pass the other pushes it
     const [alt, data] = frames[knobs.map(knob => knob.value)]
     image.alt = alt
     image.src = "data:image/png;base64," + data
@@ -16,7 +16,7 @@ for (const panel of document.querySelectorAll("figure.panel")) {
   }
 
   function advance() {
-    runs.value = +runs.value < +(r ? t.value : runs.max) ? +runs.value + 1 : 0
+    runs.value = +runs.value < +(pair ? t.value : runs.max) ? +runs.value + 1 : 0
     show(runs)
   }
 

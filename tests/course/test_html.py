@@ -26,6 +26,9 @@ import torch
 from mfutils import plots, widgets
 
 cloud = torch.randn(50, 2)
+
+# %%
+# @title Draw fifty points
 plots.show(plots.clouds({"a": cloud}), "Fifty points around the middle of the plane.")
 
 # %%
@@ -44,8 +47,11 @@ keys = [(data, method, n) for data in ("one", "two") for method in ("mean flow",
 widgets.comparison_panel({key: k / 4 * cloud for k, key in enumerate(keys)}, {"one": cloud, "two": -cloud},
                          {key: k / 8 for k, key in enumerate(keys)})
 
-# %% tags=["solution"]
-# Solution
+# %%
+widgets.journey_slider(cloud, {r: r * cloud for r in (1.0, 0.5, 0.0)})
+
+# %%
+# @title Solution
 1 + 1
 '''
 
@@ -78,7 +84,7 @@ def test_its_formulas_are_formulas(page):
 
 def test_every_figure_is_described(page):
     images = re.findall(r'<img[^>]*src="data[^>]*>', page.read_text())
-    assert len(images) == 5
+    assert len(images) == 6
     assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
 
 
@@ -98,7 +104,7 @@ def view(page, browser):
 
 def test_every_knob_changes_its_picture_and_the_picture_says_so(view):
     panels = view.locator("figure.panel").all()
-    assert len(panels) == 4
+    assert len(panels) == 5
     for panel in panels:
         picture = panel.locator("img")
         for knob in panel.locator("input, select").all():
@@ -127,7 +133,7 @@ def test_every_story_plays_and_stops(view):
 
 
 def test_r_never_passes_t(view):
-    ordered = [panel for panel in view.locator("figure.panel").all() if panel.locator('input[name="r"]').count()]
+    ordered = [panel for panel in view.locator("figure.panel").all() if panel.locator('input[name="t"]').count()]
     assert len(ordered) == 2
     for panel, last in zip(ordered, ("10", "4")):
         r, t = (panel.locator(f'input[name="{name}"]') for name in "rt")
@@ -137,6 +143,8 @@ def test_r_never_passes_t(view):
             assert r.input_value() == t.input_value() == end
 
 
-def test_solutions_are_folded(view):
-    assert view.locator("details summary").all_inner_texts() == ["Solution"]
-    assert not view.get_by_text("1 + 1").is_visible()
+def test_cells_with_a_title_are_folded_and_solutions_with_their_output(view):
+    assert view.locator("details summary").all_inner_texts() == ["Draw fifty points", "Solution"]
+    assert not view.get_by_text("plots.show").is_visible()
+    assert view.get_by_alt_text("Fifty points").is_visible()
+    assert not view.locator("details .output").last.is_visible()

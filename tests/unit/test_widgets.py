@@ -180,7 +180,7 @@ def test_every_frame_is_the_picture_that_its_labels_name(make):
     labels = [json.loads(text.replace("&quot;", '"')) for text in re.findall(r'data-labels="(.*?)"', page)]
     menus = [re.findall(r"<option.*?>(.*?)<", menu) for menu in re.findall(r"<select.*?</select>", page)]
     pictures = json.loads(re.search(r'<script type="application/json">(.*)</script>', page)[1])
-    ordered = 'name="r"' in page
+    ordered = 'name="r"' in page and 'name="t"' in page
     every = menus + labels
     size = len(every[0])
     assert max(map(len, every)) <= 11  # there is a picture for every combination
