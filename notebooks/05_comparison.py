@@ -85,11 +85,13 @@ print("checkerboard, mean flow, one evaluation, sliced W2 of five seeds:",
 # Both have a noise floor: what two fresh target sets of the same size score.
 
 # %%
-plots.table({
-    plots.in_words(name): {plots.in_words(metric): "{:.4f} (95 % quantile {:.4f})".format(*floors[name])
-                           for metric, floors in record["floor"].items()
-                           if metric in ("sliced_w2", "total_variation")}
-    for name in DISTRIBUTIONS}, corner="noise floor")
+def floor_of(name, metric):
+    return "{:.4f} (95 % quantile {:.4f})".format(*record["floor"][metric][name])
+
+
+plots.table({plots.in_words(name): {plots.in_words(metric): floor_of(name, metric)
+                                    for metric in ("sliced_w2", "total_variation")}
+             for name in DISTRIBUTIONS}, corner="noise floor")
 
 # %% [markdown]
 # ## The table
@@ -223,6 +225,7 @@ def multistep(v, z, k):
     return z
 
 
+# %%
 first_as_good = {label: {} for label in MEAN_FLOWS}
 for name, target in targets.items():
     u = load_pretrained(name, "flow_matching")
@@ -273,7 +276,7 @@ for metric in ("sliced_w2", "total_variation"):
 
 # %%
 def better_cells(metric, few, many):
-    """In how many of the twelve cells (method × distribution) the mean over seeds is better with many."""
+    """In how many cells, method × distribution, the mean over seeds is better with many."""
     return sum(statistics.mean(scores(name, label, metric, many))
                < statistics.mean(scores(name, label, metric, few))
                for name in DISTRIBUTIONS for label in MEAN_FLOWS)
