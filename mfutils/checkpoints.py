@@ -62,7 +62,7 @@ def load_average(path, net):
 
     Raises ValueError where the file is no checkpoint of `train` with such a network.
     """
-    average = copy.deepcopy(net)
+    average = copy.deepcopy(net).cpu()
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)["ema"]
         saved.pop("n_averaged")

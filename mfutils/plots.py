@@ -29,7 +29,7 @@ SHOWN = 4000  # a cloud shows its first points only: more are slower, and no cle
 def png(fig, dpi=DPI):
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=dpi)
+    fig.savefig(buffer, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})  # quick: a slider waits for it
     return buffer.getvalue()
 
 
@@ -68,7 +68,7 @@ def in_words(label):
 
 def color(*labels):
     """The colour of the first label that has one: a method's (of "flow matching, 1 NFE" too), or that of noise, of data
-    or the target, of pairs on their roads, and of what follows the exact field."""
+    or the target, of pairs on their roads, of what follows the exact field, and of what is not to be known yet."""
     known = {**METHOD, "noise": NOISE, "data": DATA, "target": DATA, "roads": DATA, "field": METHOD["flow_matching"],
              "unknown": INK}
     for label in labels:
@@ -341,7 +341,7 @@ def sweep(curves, xlabel, ylabel):
     """Curves of one parameter: a dict from label to {value: height}; the least of each is marked."""
     fig = Figure(figsize=(6.6, 3.2), layout="constrained")
     ax = fig.subplots()
-    colours = itertools.cycle((DATA, "#009E73", "#882255", "#E69F00", INK))
+    colours = itertools.cycle((DATA, "#882255", "#56B4E9", "#CC79A7", INK))
     for (label, curve), colour in zip(curves.items(), colours):
         ax.plot(list(curve), list(curve.values()), color=colour, label=label)
         least = min(curve, key=curve.get)

@@ -151,6 +151,9 @@ plots.show(fig, "The density of the travellers at t = 1, 0.5 and 0.1, with arrow
 widgets.field_slider({t: moment(t) for t in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)})
 
 # %% [markdown]
+# **What happened.** Down to about $t = 0.6$ the arrows point to the middle. From 0.4 on they part, and at 0.2 nearly every place belongs to one square.
+
+# %% [markdown]
 # ## A crowd that follows the field
 #
 # Now forget the pairs. Start a new crowd from noise, let every point follow $v$ in 200 small steps toward data, and look at it on the way.
@@ -291,7 +294,7 @@ plots.show(fig, "Seven bent paths in grey, and for each four arrows that leave t
 widgets.euler_slider(true_paths, {n: euler_path(starts, n) for n in (1, 2, 4, 8, 16, 32, 64)})
 
 # %% [markdown]
-# **What happened.** A step is wrong wherever the velocity changes on its way: in direction, where a path bends, or in speed. The point at the lower left runs in and out on a straight line, and a long step overshoots the turn.
+# **What happened.** With 32 steps hardly any error is left to see. A step is wrong wherever the velocity changes on its way: in direction, where a path bends, or in speed. The point at the lower left runs in and out on a straight line, and a long step overshoots the turn.
 
 # %% [markdown]
 # ## A better step
@@ -365,7 +368,7 @@ expected = spiral.means.mean(dim=0)
 check(landing, expected, tolerance=0.02,
       hint="It is the mean of the data; one step of `sample(euler(spiral.velocity), …)` goes there.",
       mistakes={"That is the mean of the noise; the step goes to that of the data.": torch.zeros(2),
-                "The sign is turned round: toward data, the velocity is subtracted.": -expected})
+                "The sign is reversed: toward data, the velocity is subtracted.": -expected})
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
 # @title Solution
@@ -431,7 +434,7 @@ check(to_points(z_somewhere, at), exact_v, tolerance=1e-3,
       mistakes={"That gives every road the same weight; the far ones are unlikely.": every_road,
                 "That is E[x | z]. The velocity is noise minus data.": z_somewhere - 0.6 * exact_v,
                 "That is E[ε | z]. The velocity is noise minus data.": z_somewhere + 0.4 * exact_v,
-                "The sign is turned round: the velocity is noise minus data.": -exact_v})
+                "The sign is reversed: the velocity is noise minus data.": -exact_v})
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
 # @title Solution

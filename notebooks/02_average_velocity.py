@@ -136,7 +136,7 @@ plots.show(fig, "One bent path three times, each with an arrow from z_r to z_t: 
 widgets.chord_slider(path)
 
 # %% [markdown]
-# As the interval closes, the average becomes the value at its end: $u(z, t, t) = v(z, t)$.
+# **What happened.** Over the bend, with $r$ near 0 and $t$ near 1, the chord points nearly across the path. As the interval closes, the average becomes the value at its end: $u(z, t, t) = v(z, t)$.
 
 # %%
 for gap in (0.1, 0.01, 0.001):
@@ -383,7 +383,7 @@ check(u_gaussian(z_, r_, t_), exact_u, tolerance=1e-3,
       hint="z_r = (1 − r) m + (σ_r / σ_t) (z_t − (1 − t) m), and u = (z_t − z_r) / (t − r).",
       mistakes={"That is z_r. Subtract it from z and divide by t − r.": there,
                 "That is the displacement. Divide it by t − r.": z_ - there,
-                "The sign is turned round: z_t − z_r.": (there - z_) / (t_ - r_),
+                "The sign is reversed: z_t − z_r.": (there - z_) / (t_ - r_),
                 "The ratio is σ_r / σ_t, not σ_t / σ_r.":
                 (z_ - (1 - r_) * m - sigma(t_) / sigma(r_) * (z_ - (1 - t_) * m)) / (t_ - r_)})
 

@@ -127,7 +127,7 @@ plots.table({name: {"what we compute": f"{mean_square(f - v_cond_test):.3f}",
 # %% [markdown]
 # **What happened.** The first and the last column agree, up to the noise of 200,000 pairs: the split holds for any function. And most of the loss of $f=0$ is irreducible. Two things follow.
 #
-# * The function that minimises the loss we can compute is the one we want: $f = v$. (This holds for fresh samples without end. On a small, fixed data set the minimiser would remember the data.)
+# * The function that minimises the loss we can compute is the one we want: $f = v$. (This holds for an endless supply of fresh samples. On a small, fixed data set the minimiser would remember the data.)
 # * The loss **cannot fall below the irreducible part**. A loss that stays just above it is not stuck. It has arrived.
 #
 # ## A training loop, in the open
@@ -232,7 +232,7 @@ plots.show(fig, "Two rows, Euler and midpoint, with 2, 4, 8, 12 and 32 evaluatio
 # %% [markdown]
 # *The same network, the same noise, two solvers.*
 #
-# Move the slider and change the solver. Between which two numbers do the squares come apart? Does the distance agree with your eye?
+# Move the slider and change the solver. At how many evaluations do the squares first stand apart, by either solver? Then read on: the tables below give the distances.
 
 # %%
 widgets.comparison_panel(samples, {"checkerboard": target}, distances)
@@ -265,7 +265,7 @@ for metric, name in ((sliced_w2, "sliced W2"), (total_variation, "total variatio
 
 # %% [markdown]
 # **What happened.** With two or four evaluations, at none: the exact velocity fails like the learned one, and with one it lands on a point too. There the fault is in the **step**, which holds the velocity constant, or nearly so, while the path bends. No better training of this $v$ can
-# mend that. With many evaluations sliced W2 still sees no difference, but total variation does: what remains then is the blur of the network itself.
+# mend that. With many evaluations sliced W2 still sees no difference, but total variation does, from twelve by midpoint and sixteen by Euler on: what remains then is the blur of the network itself. (With eight by midpoint the learned velocity happens to be the better one.)
 #
 # By sliced W2 the midpoint rule is as good as it gets with about twelve evaluations, and Euler is not quite there with a hundred. To need only one, we must learn something else.
 #
@@ -293,7 +293,7 @@ plots.show(fig, "Four maps of the difference between learned and exact velocity 
 #
 # * Regression on the conditional velocity learns the marginal one. The price is a loss with a high floor, not a bias.
 # * In half a minute a small network comes within one per cent of that floor. What is missing shows as blur, when steps are many.
-# * With few evaluations the samples are poor **even with the exact velocity**. On the checkerboard and by sliced W2, the midpoint rule needs about twelve, Euler about a hundred.
+# * With few evaluations the samples are poor **even with the exact velocity**. On the checkerboard and by sliced W2, the midpoint rule needs about twelve, Euler more than a hundred.
 #
 # Next: [learn the average velocity, and ask once](04_mean_flow.ipynb).
 #
@@ -342,7 +342,7 @@ x_hat = z_now - t_now * v_now
 check(velocity_of(x_hat, z_now, t_now), v_now, tolerance=1e-6,
       hint="ε = (z − (1 − t) x) / t, and the velocity is ε − x.",
       mistakes={"That is ε. Subtract x.": (z_now - (1 - t_now) * x_hat) / t_now,
-                "Velocity is noise minus data: the sign is turned round.": -v_now,
+                "Velocity is noise minus data: the sign is reversed.": -v_now,
                 "Divide by t: the distance z − x̂ is walked in time t.": z_now - x_hat})
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]

@@ -252,7 +252,7 @@ all(torch.equal(a, b) for a, b in zip(resumed.parameters(), u_net.parameters()))
 # $$u_\text{tgt} = v_\text{cond} - (t-r)\Big(\frac{\partial u}{\partial z}\,v_\text{cond} + \frac{\partial u}{\partial t}\Big).$$
 #
 # Look at how $v_\text{cond}$ enters: once alone, once multiplied by a matrix. So the target is an **affine** function of $v_\text{cond}$, and the mean of an affine function is the function of the mean. Averaged over all
-# pairs through $z$, it is the target with $v(z, t)$. And squared error looks for the mean.
+# pairs through $z$, it is the target with $v(z, t)$. And squared error is minimised by the mean.
 #
 # Let us check this at one place, with 100,000 pairs weighted as in notebook 1.
 
@@ -358,12 +358,12 @@ for i, j in (max(rms, key=rms.get), (0, levels)):
     print(f"r = {i / levels}, t = {j / levels}: rms error {rms[i, j]:.2f}")
 
 # %% [markdown]
-# **What happened.** The hardest is $r = t = 0$. There the velocity is not even defined outside the squares (we compare with the one at $t = 0.001$, which is huge there). The second line is the interval of one step, which never asks for it.
+# **What happened.** The hardest is $r = t = 0$ (we compare with the velocity at $t = 0.001$). Near the edges of the squares the exact velocity changes within a distance of about $t$; a smooth network spreads that change into the squares. The second line is the interval of one step, which never asks for it.
 
 # %% [markdown]
 # ## The whole method, to take home
 #
-# Nothing but PyTorch: data, network, loss, training and sampling in forty lines, to copy anywhere. It is simpler than the run above (one optimiser, no moving average, no rows with $r=0$) and shorter, so its samples are a little more blurred.
+# Nothing but PyTorch: data, network, loss, training and sampling in forty lines, to copy anywhere. It is simpler than the run above (one optimiser, no moving average, no rows with $r=0$) and shorter, so its samples are clearly more blurred.
 
 # %%
 import torch
@@ -412,8 +412,8 @@ with torch.no_grad():
 my_distance = sliced_w2(my_samples, target)
 fig = plots.clouds({f"forty lines: {my_distance:.3f}": my_samples, f"above: {distances[1]:.3f}": one_step},
                    target=target, size=2.3)
-plots.show(fig, "One-step samples of the forty lines, of the network above, and the target: "
-                "checkerboards, the first the most blurred.")
+plots.show(fig, "One-step samples of the forty lines, a checkerboard that is only just visible; of the "
+                "network above, a clearer one; and the target.")
 print(f"bar {bar:.3f}")
 assert my_distance < bar
 

@@ -15,7 +15,7 @@
 # %% [markdown]
 # # 5. Who wins where, and at what cost?
 #
-# **The question.** Flow matching and three mean flows, on four distributions: which comes how near in how many evaluations, and what does it cost?
+# **The question.** Flow matching and three mean flows, on four distributions: which comes closest, in how many evaluations, and at what cost?
 
 # %%
 import statistics
@@ -65,7 +65,7 @@ plots.show(fig, "Two rows of four clouds: checkerboard, crescent, spiral and eig
 # | `self_distilled_mean_flow` | $r \le t$ | its moving average's own | its moving average's own, and a robust loss |
 #
 # Mean flow is the method of notebook 4. Improved mean flow asks the network itself for the velocity in the derivative, instead of the pair. Self-distillation takes the network's own velocity in the target as well, from the moving average of its weights, and weighs large errors down; it is the Eulerian form of
-# [flow-map self-distillation](https://arxiv.org/abs/2505.18825) with two changes of ours. Why one would do this is told in [notebook 7](07_inside_the_loss.ipynb). The recipe was chosen on these very distributions, and only self-distillation has the weight.
+# [flow-map self-distillation](https://arxiv.org/abs/2505.18825) with two known additions, the averaged teacher and the weight. [Notebook 7](07_inside_the_loss.ipynb) explains why. The recipe was chosen on these very distributions, and only self-distillation has the weight.
 #
 # Each method was trained on each distribution from five seeds. One network of each comes with the course, and a **record** keeps the distances of all.
 
@@ -146,7 +146,7 @@ plots.show(fig, "The same four tables for total variation: the mean flows begin 
 # %% [markdown]
 # *Sliced W2 above, total variation below; bright is near. In each block the rows are methods, the columns are evaluations.*
 #
-# **What happened.** Up to four evaluations, all mean flows are far ahead of both solvers, by both distances, and at eight they are ahead or level. At sixteen, flow matching by the midpoint rule is about even with the best of them; at 32 it is the sharpest by total variation on all four distributions. Row B at the top
+# **What happened.** Up to four evaluations, all mean flows are far ahead of both solvers, by both distances, and at eight they are ahead or level. At sixteen, flow matching by the midpoint rule is level with the best of them or slightly ahead; at 32 it is ahead in the mean, clearly so by total variation. Row B at the top
 # took the single evaluation: it is a little blurred.
 
 # %%
@@ -272,7 +272,7 @@ for metric in ("sliced_w2", "total_variation"):
 #
 # ## Does asking twice help?
 #
-# A perfect $u$ would not gain from more steps. A learned one may gain or lose. **Predict:** from one evaluation to two, and from one to eight: better or worse?
+# A perfect $u$ would not gain from more steps. A learned one may gain or lose. The tables above have two distances; a third is the **map error**, the distance from where the exact flow takes the same noise. **Predict:** is a second evaluation better or worse by this one?
 
 # %%
 def better_cells(metric, few, many):
@@ -288,7 +288,7 @@ plots.table({f"{many} evaluations better than {few}": {
     for few, many in ((1, 2), (1, 8), (8, 128))}, corner="mean flows")
 
 # %% [markdown]
-# **What happened.** It depends on the eye. Samples get sharper (total variation), nearly always with the second evaluation already. But the second evaluation mostly takes points *further* from where the exact flow takes the same noise (the *map error*); with eight most are nearer. Beyond eight little is gained by any eye but the first.
+# **What happened.** It depends on the measure. Samples get sharper (total variation), nearly always with the second evaluation already. But by map error the second evaluation is mostly worse; eight are mostly better than one. Beyond eight, total variation still falls, but by little.
 #
 # ## What it costs
 #
@@ -312,9 +312,9 @@ plots.table({plots.in_words(method): {
 # ## The verdict
 #
 # 1. **One to four evaluations:** a mean flow, by far, against Euler and midpoint, on all four distributions and by both distances; at eight it is ahead or level.
-# 2. **Sixteen evaluations:** about even. **Thirty-two:** flow matching by the midpoint rule, as near by sliced W2 and sharper by total variation.
+# 2. **Sixteen evaluations:** flow matching by the midpoint rule, level with the best mean flow or slightly ahead, and ahead of the plain one. **Thirty-two:** ahead in the mean, clearly so by total variation.
 # 3. One evaluation of a mean flow is worth **more than four and at most twelve** of flow matching by midpoint with even steps, depending on method, distribution and distance; a sharper solver narrows this by total variation.
-# 4. Among the mean flows, self-distillation is the sharpest in one evaluation by total variation, on all distributions and from all seeds. It is also the dearest to train, by two fifths over flow matching, and two dimensions may flatter it, since here a network is a good teacher.
+# 4. Among the mean flows, self-distillation is the sharpest in one evaluation by total variation, on all distributions and from all seeds. It is also the most expensive to train, 40 % above flow matching, and two dimensions may flatter it, since here a network is a good teacher.
 # 5. With this network and this training, no mean flow reaches the noise floor of total variation in one evaluation: **one step is paid for with blur.**
 
 # %% [markdown]
@@ -394,7 +394,7 @@ check(ratio, gap / error, tolerance=0.05,
       mistakes={"That forgets the pairing.": gap / unpaired,
                 "That is over the spread of one seed; a mean of five is less uncertain.":
                 gap / (error * 5**0.5),
-                "The sign is turned round: improved minus self-distilled.": -gap / error,
+                "The sign is reversed: improved minus self-distilled.": -gap / error,
                 "That is for one evaluation.": paired("crescent", *PAIRS[1], "total_variation")[0]
                 / paired("crescent", *PAIRS[1], "total_variation")[1]})
 

@@ -139,13 +139,13 @@ plots.show(fig, "The colour wheel of noise, two moments on the way, and the lear
 # %% [markdown]
 # *Your shape, from noise, in colours. A right click saves the picture.*
 #
-# Move $r$ from 1 to 0. Are the colours stirred, or only bent? Where do two colours meet in the end that were far apart in the beginning?
+# Move $r$ from 1 to 0. Are the colours stirred, or only bent? Where are neighbours in colour parted?
 
 # %%
 widgets.journey_slider(z_1, journey)
 
 # %% [markdown]
-# **What happened.** Neighbours in colour mostly stay neighbours: the network bends the noise into shape, it does not stir it. Colours that were far apart can meet only where the shape closes a ring.
+# **What happened.** Neighbours in colour mostly stay neighbours: the network bends the noise into shape, it does not stir it. Only seams part them, and then the gap between the parts shows it.
 #
 # ## A map is a density
 #
@@ -212,7 +212,7 @@ plots.show(fig, "Noise, with thin curved bands of folded points, and the spiral,
 #
 # ## What we have
 #
-# * Nothing in the method knew about checkerboards. Your own shape comes in one step, after a minute of training.
+# * Nothing in the method knew about checkerboards. Your own shape comes in one step, after half a minute of training.
 # * The network holds the **whole journey**: any moment of the flow is one evaluation from noise.
 # * A one-step map gives a **density**, up to the quality of its derivatives and its folds.
 #
@@ -285,7 +285,7 @@ entropy = ...  # one or two lines
 _, board_density, board_det = one_step_density(board_net, z_1)
 check(entropy, -board_density.log().mean(), tolerance=0.01,
       hint="one_step_density returns the landing, the density there, and the determinant.",
-      mistakes={"The sign is turned round.": board_density.log().mean(),
+      mistakes={"The sign is reversed.": board_density.log().mean(),
                 "That is the logarithm of the mean. Take the mean of the logarithm.":
                 -board_density.mean().log(),
                 "That is the mean log-stretch. Add the entropy of the noise.":

@@ -307,7 +307,7 @@ print("improved mean flow", improved_mean_flow_loss(net, *batch).item())
 assert torch.allclose((V - v_cond).square().sum(dim=1).mean(), improved_mean_flow_loss(net, *batch))
 
 # %% [markdown]
-# Now the noise of the target is $\Delta$, without $J$. So the loss has a floor again, that of flow matching. Let us put the three functions of the beginning into it, with the exact velocity in the tangent. **Predict:** in which order will they come?
+# Now the noise of the target is $\Delta$, without $J$. So the loss has a floor again, as in flow matching (a little higher than in notebook 3, since these times lean toward noise). Let us put the three functions of the beginning into it, with the exact velocity in the tangent. **Predict:** in which order will they come?
 
 # %%
 table = {}
@@ -328,15 +328,15 @@ for seed in (1, 2, 3):
 plots.table(table, corner="loss, marginal tangent")
 
 # %% [markdown]
-# **What happened.** The untrained network is the worst, B is near, the exact $u$ is at the floor, and all batches agree. With the marginal velocity in the tangent, the value of the loss tells again how good $u$ is.
+# **What happened.** The untrained network is the worst, B is near, the exact $u$ is at the floor, and all batches agree. With the marginal velocity in the tangent, the value of the loss tells again how nearly $u$ satisfies the identity.
 #
 # ## Self-distillation
 #
 # Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher; from data it learns only in the rows with $r=t$. This is the Eulerian form of self-distillation of flow maps ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), who find its Lagrangian form more stable). The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
-# data in these rows corrects it. Two changes of our own go with it.
+# data in these rows corrects it. Two known additions go with it here.
 #
 # * The network changes at every step, so its velocity makes a shaky target. We use a slowly **moving average** of its weights instead.
-# * Squared error looks for the mean of a noisy target, and only the mean is right. Without noise, mean and median agree, so we may use the paper's adaptive weight, with $p = \tfrac12$: a large error counts by its size and not by its square. Then a few wild rows at the seams no longer decide everything.
+# * Squared error is minimised by the mean of a noisy target, and only the mean is right. Without noise, mean and median agree, so we may use the paper's adaptive weight, with $p = \tfrac12$: a large error counts by its size and not by its square. Then a few wild rows at the seams no longer decide everything.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the loss
@@ -371,7 +371,7 @@ for metric in ("total_variation", "sliced_w2", "map_error"):
     plots.table({list(STEPS)[0]: first} | gains, corner=plots.in_words(metric))
 
 # %% [markdown]
-# **What happened.** It depends on the data and on the eye. By total variation, changing the tangent is among the smaller steps. The own target helps on both; the moving average does nothing on the board and most on the spiral; the weight helps on both. By map error it is the other way round: changing the tangent is the largest step, and on the spiral the weight makes it worse, and sliced W2 too.
+# **What happened.** It depends on the data and on the measure. By total variation, changing the tangent is among the smaller steps. The own target helps on both; the moving average does nothing on the board and most on the spiral; the weight helps on both. By map error it is the other way round: changing the tangent is the largest step, and on the spiral the weight makes it worse, and sliced W2 too.
 # (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good; on images that is a question to be measured anew.
 #
 # ## What we have
@@ -397,7 +397,7 @@ D = j_delta - delta
 expected = -(delta * D).sum() / (D * D).sum()
 check(best_c, expected, tolerance=1e-3,
       hint="Set the derivative to zero: E[Δ·D] + c E|D|² = 0.",
-      mistakes={"The sign is turned round: E[Δ·D] + c E|D|² = 0.": -expected,
+      mistakes={"The sign is reversed: E[Δ·D] + c E|D|² = 0.": -expected,
                 "D is JΔ − Δ, not JΔ.": -(delta * j_delta).sum() / (j_delta * j_delta).sum(),
                 "Divide by E|D|², not by E|Δ|².": -(delta * D).sum() / (delta * delta).sum()})
 

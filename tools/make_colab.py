@@ -49,7 +49,7 @@ def weights_for(notebook):
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     named = re.findall(r'load_pretrained\("(\w+)", "(\w+)"', source)
     folder = ROOT / "mfutils" / "weights"
-    if source.count("load_pretrained(") > len(named) or "load_record(" in source:
+    if source.count("load_pretrained(") > len(named) or re.search(r"\b(load_record|recorded)\(", source):
         return sorted(folder.iterdir())
     return [folder / f"{distribution}-{method}.pt" for distribution, method in sorted(set(named))]
 

@@ -4,7 +4,7 @@ import re
 import statistics
 
 from course import ROOT
-from mfutils import DISTRIBUTIONS, METHODS, load_record
+from mfutils import DISTRIBUTIONS, METHODS, load_record, recorded
 from mfutils.plots import in_words
 
 RECORD = load_record()
@@ -19,10 +19,7 @@ STEPS = {  # the table of one factor: each line changes one thing more
 
 
 def scores(distribution, method, metric, nfe, solver=None):
-    """One recorded distance per seed, in the order of the seeds: methods share noise and target within a seed."""
-    solver = solver or ("euler" if method == "flow_matching" else "own")
-    return [run[solver][metric][str(nfe)] for run in sorted(RECORD["runs"], key=lambda run: run["seed"])
-            if (run["distribution"], run["method"]) == (distribution, method)]
+    return recorded(distribution, method, metric, nfe, solver or "euler")
 
 
 def mean(*which):
@@ -81,8 +78,8 @@ def readme_block():
 {table(rows)}
 
 Every network was trained for {RECORD['recipe']['n_steps']:,} steps. **One evaluation of the self-distilled mean flow
-does the work of {worth_range(method, 'midpoint')} evaluations of flow matching by a good solver, the midpoint rule,
-and of {worth_range(method, 'euler')} by Euler's** (by distribution and metric).
+does the work of {worth_range(method, 'midpoint')} evaluations of flow matching by the midpoint rule, and of
+{worth_range(method, 'euler')} by Euler's** (by distribution and metric; notebook 5 has a sharper solver).
 Spreads, paired differences, and more steps: [docs/results.md](docs/results.md)."""
 
 

@@ -94,11 +94,11 @@ def swing_slider(path, z_r, moments):
 def journey_slider(z_1, states):
     """Points on their way, each in the colour of the direction in which its noise z_1 (n, 2) lies: a dict from time to
     points (n, 2)."""
-    fig, (ax,) = plots.planes([""], size=4.6)
-    cloud = plots.wheel(ax, z_1, z_1)
+    fig, (ax,) = plots.planes([""], size=4.2)
+    cloud = plots.wheel(ax, z_1[:plots.SHOWN], z_1[:plots.SHOWN], size=3)
 
     def draw(r):
-        cloud.set_offsets(states[r].numpy())
+        cloud.set_offsets(states[r][:plots.SHOWN].numpy())
         ax.set_title(f"r = {r}, one evaluation from noise", fontsize=10)
         return f"Points painted like a colour wheel, at r = {r}, one evaluation from noise."
 
@@ -152,7 +152,6 @@ def comparison_panel(samples, targets, distances):
     distribution. What has one option only has no menu.
     """
     columns = [list(dict.fromkeys(column)) for column in zip(*samples)]
-    columns[2].sort()
     fig, (left, right) = plots.planes(["samples", "target"], size=3)
     first = next(iter(samples))
     cloud, goal = plots.dots(left, samples[first]), plots.dots(right, targets[first[0]], plots.DATA)
@@ -163,7 +162,7 @@ def comparison_panel(samples, targets, distances):
         plots.put(cloud, samples.get(key, targets[key[0]][:0]))
         plots.put(goal, targets[key[0]])
         cloud.set_color(plots.color(key[1]) or plots.SAMPLES)
-        score = f"sliced W2 {distances[key]:.3f}" if key in samples else "too few for one step"
+        score = f"sliced W2 {distances[key]:.3f}" if key in samples else "not made"
         left.set_title(f"NFE: {key[2]}, {score}", fontsize=10)
         return f"{key[0]}, {key[1]}, NFE: {key[2]}, beside the target; {score}."
 

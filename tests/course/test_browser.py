@@ -163,7 +163,8 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
         assert kernel_now < kernel + 50
         assert scripts_now < scripts + 5
         for menu in cell.locator("select").all():
-            for option in menu.locator("option").all_inner_texts()[::-1]:
+            options = menu.locator("option").evaluate_all("options => options.map(option => option.value)")
+            for option in options[::-1]:
                 menu.select_option(option)
                 page.wait_for_function(
                     "([cell, option]) => cell.querySelector('.jp-OutputArea img').alt.includes(option)",

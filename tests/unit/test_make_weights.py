@@ -34,13 +34,18 @@ if __name__ == "__main__":
 """
 
 
+def stoppable():
+    """Started in the background, a program ignores SIGINT, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path):
     (tmp_path / "table.py").write_text(PROGRAM.format(path=[os.path.dirname(make_weights.__file__)]))
 
     def process(*jobs):
         return subprocess.Popen([sys.executable, "table.py", *jobs], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, start_new_session=True)
+                                stderr=subprocess.PIPE, start_new_session=True, preexec_fn=stoppable)
 
     return process
 

@@ -126,7 +126,7 @@ def test_the_readme_and_the_page_of_results_are_what_the_record_says():
 
 def test_one_evaluation_is_worth_what_the_readme_says():
     """The same by another way: NumPy on the means, for the one sentence that everybody will quote."""
-    quoted = re.search(r"the work of between (\d+) and (\d+) evaluations of flow matching by a good solver", README)
+    quoted = re.search(r"the work of between (\d+) and (\d+) evaluations of flow matching by the midpoint rule", README)
     low, high = [], []
     for name, metric in product(DISTRIBUTIONS, ("sliced_w2", "total_variation")):
         goal = np.mean(scores(name, "self_distilled_mean_flow", 1, metric))

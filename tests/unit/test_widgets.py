@@ -117,15 +117,31 @@ def test_the_euler_slider_draws_every_step_and_says_how_far_they_miss():
     assert arrows_of(panel) == [[1, 1, -1, 0], [0, 1, 0, -0.5]]
 
 
-def test_the_noise_slider_measures_both_clouds():
-    assert "marginal tangent: 2.00; conditional tangent: 6.00" in noise_slider().draw("b", 0.0)
+def test_the_noise_slider_shows_and_measures_both_clouds():
+    panel = noise_slider()
+    assert "marginal tangent: 2.00; conditional tangent: 6.00" in panel.draw("b", 0.0)
+    assert [ax.lines[0].get_xydata().tolist() for ax in panel.figure.axes] == [[[2, 0], [0, -2]], [[6, 0], [0, -6]]]
+
+
+def test_the_field_and_the_journey_show_the_time_they_name():
+    panel = field_slider()
+    panel.draw(0.5)
+    half = arrows_of(panel)
+    panel.draw(1.0)
+    assert arrows_of(panel) != half
+    panel = journey_slider()
+    panel.draw(0.0)
+    (cloud,) = panel.figure.axes[0].collections
+    assert np.asarray(cloud.get_offsets()) == pytest.approx(-CLOUD.numpy())
+    assert np.asarray(cloud.get_array()) == pytest.approx(torch.atan2(CLOUD[:, 1], CLOUD[:, 0]).numpy())  # of its noise
 
 
 def test_a_comparison_that_was_not_made_is_said_to_be_none():
     panel = widgets.comparison_panel({("a", "x", 1): CLOUD, ("a", "y", 2): CLOUD, ("a", "x", 2): CLOUD}, {"a": CLOUD},
                                      dict.fromkeys([("a", "x", 1), ("a", "y", 2), ("a", "x", 2)], 0.5))
     assert [control.name for control in panel.controls] == ["method", "NFE"]  # one distribution needs no menu
-    assert "too few" in panel.draw("y", 1)
+    assert "not made" in panel.draw("y", 1)
+    assert len(panel.figure.axes[0].lines[0].get_xydata()) == 0
     assert "0.500" in panel.draw("y", 2)
 
 
