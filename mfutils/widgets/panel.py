@@ -6,6 +6,7 @@ carries alternative text, does not flicker, and is never stacked twice.
 """
 
 import base64
+import functools
 import html
 import os
 from collections.abc import Callable, Sequence
@@ -55,8 +56,12 @@ class Panel:
         """The panel as an ipywidgets box: the controls, then the picture."""
         image, controls = ipywidgets.HTML(), [control.widget() for control in self.controls]
 
+        @functools.lru_cache(maxsize=200)  # going back is quicker still
+        def picture(*values):
+            return img(self.figure, self.draw(*values))
+
         def redraw(_=None):
-            image.value = img(self.figure, self.draw(*(control.value for control in controls)))
+            image.value = picture(*(control.value for control in controls))
 
         for control in controls:
             control.observe(redraw, names="value")

@@ -25,7 +25,7 @@ def euler_slider(paths, states):
     def draw(n_steps):
         move(states[n_steps])
         miss = (states[n_steps][-1] - paths[-1]).norm(dim=1).square().mean().sqrt().item()
-        ax.set_title(f"steps: {n_steps}, they miss the true ends by {miss:.2f} (rms)", fontsize=10)
+        ax.set_title(f"steps: {n_steps}, missing the true ends by {miss:.2f}", fontsize=10)
         return f"Steps: {n_steps}, as arrows over the true paths; they miss the true ends by {miss:.2f} (rms)."
 
     return Panel([Choice("steps", list(states))], fig, draw)
@@ -85,7 +85,7 @@ def swing_slider(path, z_r, moments):
         z_t, ahead, tip = moments[tangents, t]
         move(z_t, ahead, tip)
         miss = (z_t + tip - ahead).norm().item()
-        ax.set_title(f"t = {t}, tangents {tangents}: the arrow's tip misses the new chord's by {miss:.3f}", fontsize=9)
+        ax.set_title(f"t = {t}: the arrow misses the new tip by {miss:.3f}", fontsize=10)
         return f"t = {t}, tangents {tangents}: two chords, and an arrow whose tip misses the new one's by {miss:.3f}."
 
     return Panel([Choice("tangents", every, slider=False), Choice("t", times)], fig, draw)

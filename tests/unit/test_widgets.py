@@ -172,6 +172,7 @@ def test_the_error_slider_reads_the_interval_it_shows():
     for i, j in KEYS:
         box.children[0].value = (i / LEVELS, j / LEVELS)
         assert f"rms error {i + j / 10:.3f}" in picture(box)[0]
+        panel.draw((i / LEVELS, j / LEVELS))  # a picture shown before is not drawn again
         assert shown.get_array().mean() == pytest.approx((i + j) / 10)
 
 
@@ -182,6 +183,7 @@ def test_the_comparison_panel_finds_every_combination():
         for control, value in zip(box.children, key):
             control.value = value
         assert f"sliced W2 {k / 10:.3f}" in picture(box)[0]
+        panel.draw(*key)
         assert left.lines[0].get_xydata() == pytest.approx((k + 1) / 4 * CLOUD.numpy(), abs=1e-6)
         assert right.lines[0].get_xydata() == pytest.approx((1 if key[0] == "a" else -1) * CLOUD.numpy(), abs=1e-6)
 
