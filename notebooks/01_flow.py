@@ -45,7 +45,7 @@ plots.show(fig, "Five clouds of points, from t = 1, a round blob of noise, over 
 # | | |
 # |---|---|
 # | **You will do** | compute a velocity field by brute force; watch a crowd follow it; sample with one step, with many, and with better ones |
-# | **You will learn** | what the conditional and the marginal velocity are; why paths bend although every road is straight; why a step needs more than one evaluation |
+# | **You will learn** | what the conditional and the marginal velocity are; why paths bend although every road is straight; why few steps miss, even with the exact field |
 # | **You need** | PyTorch; what a mean and a derivative are. Nothing about flows |
 # | **Time** | 20 minutes to read, 20 seconds to run |
 #
@@ -210,7 +210,7 @@ for name, cloud in rows["field"].items():
 plots.table(table, corner="sliced W2")
 
 # %% [markdown]
-# **What happened.** At every time the two crowds have the same density, as far as 20,000 points can tell. Nobody in the crowd knows a pair, and yet it arrives as data.
+# **What happened.** At every time, by sliced W2, the crowd in the field is as near to the travellers as two sets of travellers are to each other. Nobody in the crowd knows a pair, and yet it arrives as data.
 #
 # Why? Look at a small window in the plane. How much mass enters and leaves it depends only on how many points are there and on their *mean* velocity. Replace every
 # velocity by the mean at its place, and the density changes in the same way. This is Theorem 1 of flow matching

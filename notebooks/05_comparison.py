@@ -330,7 +330,7 @@ def loss_from_memory(u_net, x, eps, r, t):
 
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
-# @title Check your answer
+# @title Variants of the loss, for the check below
 net = load_pretrained("checkerboard", "mean_flow")
 x, eps = targets["checkerboard"][:512], z_1[:512]
 r, t = sample_r_t(512, p_equal=0.1, generator=torch.manual_seed(2))
@@ -351,6 +351,8 @@ def variant(rate_r=0, rate_t=1, factor=True, detach=True, sign=-1, flip=1, swap=
     return summary((u - (tgt.detach() if detach else tgt)).square().sum(dim=1).mean() / part)
 
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check your answer
 answer = loss_from_memory(net, x, eps, r, t)
 check(summary(answer) if torch.is_tensor(answer) and answer.requires_grad else answer,
       summary(mean_flow_loss(net, x, eps, r, t)), tolerance=1e-3,
