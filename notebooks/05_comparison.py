@@ -77,10 +77,10 @@ print("checkerboard, mean flow, one evaluation, sliced W2 of five seeds:",
       recorded("checkerboard", "mean_flow", "sliced_w2", 1))
 
 # %% [markdown]
-# ## Two eyes
+# ## Two distances
 #
-# **Sliced W2** measures how far mass must be moved. It is nearly blind to a blurred edge, since blur moves mass only a little. **Total variation** divides the plane into 64 × 64 tiles and gives the share of points that lie in a wrong tile. It sees blur at once,
-# but not how far a point went astray. A claim in this notebook names the distance it is about.
+# As in notebook 3, we score with **sliced W2**, which sees mass that strayed, and with **total variation**, which sees blur (at the size of its 64 × 64 tiles).
+# A claim in this notebook names the distance it is about.
 #
 # Both have a noise floor: what two fresh target sets of the same size score.
 
