@@ -417,7 +417,7 @@ def loss_by_v(u_net, x, eps, r, t):
 
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
-# @title Check your answer
+# @title Variants of the loss, for the check below
 def summary(loss):
     slope, = torch.autograd.grad(loss, net.net[-1].weight, retain_graph=True)
     return torch.stack([loss.detach(), slope.norm()])
@@ -436,6 +436,8 @@ def with_its_gradient():
     return summary((u + (batch[3] - batch[2]) * dudt - v_cond).square().sum(dim=1).mean())
 
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check your answer
 answer = loss_by_v(net, *batch)
 check(summary(answer) if torch.is_tensor(answer) and answer.requires_grad else answer,
       summary(improved_mean_flow_loss(net, *batch)), tolerance=1e-3,
