@@ -29,10 +29,11 @@ class MeanVelocityMLP(nn.Module):
 
     def __init__(self, width=64, depth=4, d=2):
         super().__init__()
-        self.net = mlp(d + 2, d, width, depth)
+        n_in = self.features(torch.zeros(1, d), torch.zeros(1, 1), torch.zeros(1, 1)).shape[1]
+        self.net = mlp(n_in, d, width, depth)
 
     def features(self, z, r, t):
-        """What the first layer sees. It is linear, so the tangents go through it as the values do."""
+        """What the first layer sees: (n, any width). Linear, so the tangents go through it as the values do."""
         return torch.cat([z, t, t - r], dim=1)
 
     def forward(self, z, r, t):

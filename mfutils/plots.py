@@ -21,6 +21,7 @@ METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="
 DATA, NOISE, SAMPLES, INK = "#3D5A78", "#999999", METHOD["mean_flow"], "#222222"
 AROUND = LinearSegmentedColormap.from_list("around", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#882255", "#0072B2"])
 MIST = LinearSegmentedColormap.from_list("mist", ["white", "#8FA9C2"])
+HARM = {0.5: "#5BA3D0", 0.8: "#A9CFE8", 1: "#DCEBF5", 1.25: "#FBE3D3", 2: "#F4B48A", math.inf: "#E07B39"}  # up to
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
 DPI = 144  # twice as fine as displayed, for sharp screens
 SHOWN = 4000  # a cloud shows its first points only: more are slower, and no clearer
@@ -47,18 +48,32 @@ def show(fig, alt):
             metadata={"image/png": {"alt": alt, "width": round(fig.get_figwidth() * DPI / 2)}})
 
 
-def table(rows, corner=""):
-    """Display a table, with a plain-text twin where there is no HTML: a dict from row label to (column → text)."""
+def table(rows, corner="", shades=None):
+    """Display a table, with a plain-text twin where there is no HTML: a dict from row label to (column → text).
+
+    shades: a dict from (row label, column) to the colour behind that cell.
+    """
     columns = list(next(iter(rows.values())))
     lines = [[corner, *columns], *([label, *(cells[column] for column in columns)] for label, cells in rows.items())]
     widths = [max(len(str(line[i])) for line in lines) for i in range(len(columns) + 1)]
     plain = "\n".join("  ".join(str(cell).rjust(width) if i else str(cell).ljust(width)
                                 for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines)
-    head, *body = ("".join(f"<{'td' if i and k else 'th'}>{html.escape(str(cell))}</{'td' if i and k else 'th'}>"
-                           for i, cell in enumerate(line)) for k, line in enumerate(lines))
-    rows_html = "".join(f"<tr>{row}</tr>" for row in body)
-    display({"text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{rows_html}</tbody></table>",
+
+    def element(tag, cell, colour=None):
+        style = f' style="background: {colour}; color: {INK}"' if colour else ""
+        return f"<{tag}{style}>{html.escape(str(cell))}</{tag}>"
+
+    head = "".join(element("th", cell) for cell in lines[0])
+    body = "".join("<tr>" + element("th", label) + "".join(
+        element("td", cell, (shades or {}).get((label, column))) for column, cell in zip(columns, cells)) + "</tr>"
+        for label, *cells in lines[1:])
+    display({"text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
              "text/plain": plain}, raw=True)
+
+
+def harm(factor):
+    """The colour of a factor by which something is worse: blue below 1, red above, white where it is not known."""
+    return next((colour for limit, colour in HARM.items() if factor <= limit), None) if factor else None
 
 
 def in_words(label):
@@ -381,6 +396,20 @@ def scoreboard(panels, stars, label, columns=2):
         ax.set_xlabel("function evaluations (NFE)", fontsize=9)
     bar = fig.colorbar(image, ax=list(axes), label=label, extend="max", ticks=[1, 2, 5, 10], format="%g", aspect=30)
     bar.ax.minorticks_off()
+    return fig
+
+
+def loss_and_quality(points, xlabel, ylabel):
+    """Runs by their loss and by how good they are: a dict from label to (loss, distance, where its label stands)."""
+    fig = Figure(figsize=(7.2, 3.8), layout="constrained")
+    ax = fig.subplots()
+    for label, (x, y, where) in points.items():
+        ax.plot(x, y, "o", color=INK if label == "as it should be" else SAMPLES, markersize=6, alpha=0.8)
+        if where:
+            ax.annotate(label, (x, y), xytext=(0, 7 if where == "above" else -14), textcoords="offset points",
+                        fontsize=8.5, ha="center")
+    ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
     return fig
 
 

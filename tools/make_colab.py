@@ -45,13 +45,14 @@ def linked(link):
 
 
 def weights_for(notebook):
-    """The files of mfutils/weights that a notebook loads: those it names, or all."""
+    """The files of mfutils/weights that a notebook loads: networks that it names, or all; and what was swept."""
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     named = re.findall(r'load_pretrained\("(\w+)", "(\w+)"', source)
     folder = ROOT / "mfutils" / "weights"
+    sweep = sorted(folder.glob("sweep.*")) if "mfutils.ablations" in source else []
     if source.count("load_pretrained(") > len(named) or re.search(r"\b(load_record|recorded)\(", source):
-        return sorted(folder.iterdir())
-    return [folder / f"{distribution}-{method}.pt" for distribution, method in sorted(set(named))]
+        return sorted({*folder.iterdir()} - {*folder.glob("sweep.*")}) + sweep
+    return [folder / f"{distribution}-{method}.pt" for distribution, method in sorted(set(named))] + sweep
 
 
 def embedded(path):

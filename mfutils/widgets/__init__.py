@@ -2,6 +2,7 @@
 
 from .own_data import OwnData
 from .sliders import (
+    case_panel,
     chord_slider,
     comparison_panel,
     error_slider,
@@ -13,5 +14,5 @@ from .sliders import (
     swing_slider,
 )
 
-__all__ = ["OwnData", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider",
+__all__ = ["OwnData", "case_panel", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider",
            "journey_slider", "noise_slider", "steps_slider", "swing_slider"]

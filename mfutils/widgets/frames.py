@@ -65,7 +65,8 @@ def knobs_of(control):
         times = times_of(control)
         starts = [min(range(len(times)), key=lambda i: abs(times[i] - start)) for start in control.start]
         return [Knob(name, [f"{s:.2f}" for s in times], start) for name, start in zip("rt", starts)]
-    return [Knob(control.name, [str(option) for option in control.options], slider=control.slider)]
+    options = control.options[:1] if control.live_only else control.options
+    return [Knob(control.name, [str(option) for option in options], slider=control.slider)]
 
 
 def values_at(controls, positions):

@@ -21,11 +21,13 @@ from .. import plots
 
 
 class Choice(NamedTuple):
-    """One of several options; a slider over them, or a menu."""
+    """One of several options; a slider over them, or a menu. A page without a kernel shows the first option only of one
+    that is `live_only`: two long menus would need too many pictures."""
 
     name: str
     options: Sequence
     slider: bool = True
+    live_only: bool = False
 
     def widget(self):
         kind = ipywidgets.SelectionSlider if self.slider else ipywidgets.Dropdown

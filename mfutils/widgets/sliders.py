@@ -169,3 +169,27 @@ def comparison_panel(samples, targets, distances):
     controls = [Choice("data", columns[0], slider=False), Choice("method", columns[1], slider=False),
                 Choice("NFE", columns[2])]
     return Panel([control for control in controls if len(control.options) > 1], fig, draw)
+
+
+def case_panel(samples, targets, scores):
+    """Two ways to train or to sample, side by side.
+
+    samples, scores: dicts from (data, steps, case) to points (n, 2) and to a distance in words.  targets: a dict from
+    data to points.
+    """
+    every, numbers, cases = (list(dict.fromkeys(column)) for column in zip(*samples))
+    fig, axes = plots.planes(["", "", "target"], size=2.6)
+    clouds = [plots.dots(ax, next(iter(samples.values()))) for ax in axes[:2]]
+    goal = plots.dots(axes[2], targets[every[0]], plots.DATA)
+
+    def draw(left, right, data, steps):
+        plots.put(goal, targets[data])
+        said = []
+        for ax, cloud, case in zip(axes, clouds, (left, right)):
+            plots.put(cloud, samples[data, steps, case])
+            ax.set_title(f"{case.split(': ')[-1]}\n{scores[data, steps, case]}", fontsize=9)
+            said.append(f"{case}, {scores[data, steps, case]}")
+        return f"{data}, steps: {steps}. Left: {said[0]}. Right: {said[1]}."
+
+    return Panel([Choice("left", cases, slider=False, live_only=True), Choice("right", cases, slider=False),
+                  Choice("data", every, slider=False), Choice("steps", numbers)], fig, draw)

@@ -37,6 +37,23 @@ def test_the_scoreboard_says_each_number_and_stars_what_cannot_be_told_from_perf
     assert colours == [plots.METHOD["flow_matching"], plots.METHOD["mean_flow"]]
 
 
+def test_a_table_shades_the_cells_it_is_told_to(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", lambda data, **_: shown.append(data))
+    plots.table({"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": "<4>"}}, corner="c", shades={("b", "y"): "#fff"})
+    assert shown[0]["text/plain"].split() == ["c", "x", "y", "a", "1", "2", "b", "3", "<4>"]
+    assert shown[0]["text/html"].count("background") == 1
+    assert f'<td>3</td><td style="background: #fff; color: {plots.INK}">&lt;4&gt;</td>' in shown[0]["text/html"]
+
+
+def test_harm_is_red_for_worse_blue_for_better_and_nothing_where_it_is_unknown():
+    colours = [plots.harm(factor) for factor in (0.4, 0.7, 0.99, 1.01, 1.9, 9.0)]
+    assert colours == list(plots.HARM.values())
+    assert plots.harm(None) is None
+    red, blue = ([to_rgb(colour)[k] for colour in colours] for k in (0, 2))
+    assert [r > b for r, b in zip(red, blue)] == [False] * 3 + [True] * 3
+
+
 def test_arrows_are_drawn_in_the_units_of_the_plane_and_move():
     fig, (ax,) = plots.planes([""])
     artist = plots.arrows(ax, torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, -1.0]]))

@@ -25,7 +25,8 @@ def pins():
 
 
 def test_every_requirement_has_a_pin_within_its_range():
-    wanted = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+    wanted = [Requirement(line) for extra in PROJECT["optional-dependencies"].values()
+              for line in PROJECT["dependencies"] + extra]
     for requirement in wanted:
         assert pins()[requirement.name] in requirement.specifier, requirement
     assert pins()["torch"] == "2.13.0"
@@ -59,7 +60,7 @@ def imports(path):
 
 def test_imports_point_one_way():
     order = ["checks", "data", "exact", "flow", "nets", "checkpoints", "training", "metrics", "exercises", "methods",
-             "shapes", "plots"]
+             "recipe", "ablations", "shapes", "plots"]
     assert {path.stem for path in (ROOT / "mfutils").glob("*.py")} - {"__init__"} == set(order)
     allowed = {"flow": {"checks"}, "exact": {"checks"}, "data": {"checks"}, "nets": set(), "plots": set()}
     for name in order:
@@ -74,10 +75,10 @@ def test_imports_point_one_way():
         assert used <= set(order[: order.index(name)]), name
 
 
-def test_tools_share_one_module_and_not_each_other():
+def test_tools_share_two_modules_and_not_each_other():
     tools = {path.stem for path in (ROOT / "tools").glob("*.py")}
     for name in tools:
-        assert set(imports(ROOT / "tools" / f"{name}.py")) & tools <= {"course"}, name
+        assert set(imports(ROOT / "tools" / f"{name}.py")) & tools <= {"course", "runs"} - {name}, name
 
 
 def test_whatever_is_imported_is_declared():
@@ -89,7 +90,8 @@ def test_whatever_is_imported_is_declared():
         return {called.get(name, name) for name in names - ours - {name.lower() for name in sys.stdlib_module_names}}
 
     declared = {Requirement(line).name for line in PROJECT["dependencies"]}
-    for_tests = declared | {Requirement(line).name for line in PROJECT["optional-dependencies"]["test"]}
+    for_tests = declared | {Requirement(line).name for extra in PROJECT["optional-dependencies"].values()
+                            for line in extra}
     assert packages([*(ROOT / "mfutils").rglob("*.py"), *(ROOT / "notebooks").glob("*.py")]) <= declared
     assert packages([*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").glob("*.py")]) <= for_tests
 

@@ -68,6 +68,12 @@ def noise_slider():
                                  for r in (0.5, 0.0)})
 
 
+def case_panel():
+    keys = [(data, steps, case) for data in ("a", "b") for steps in (1, 8) for case in ("x: one", "x: two", "y: one")]
+    return widgets.case_panel({key: (k + 1) / 9 * CLOUD for k, key in enumerate(keys)}, {"a": CLOUD, "b": -CLOUD},
+                              {key: f"TV {k / 10}" for k, key in enumerate(keys)})
+
+
 def picture(box):
     """The <img> of a live panel: its alternative text and its data."""
     pattern = r'<img alt="(.*?)" width="\d+" src="data:image/png;base64,(.*)">'
@@ -143,6 +149,22 @@ def test_a_comparison_that_was_not_made_is_said_to_be_none():
     assert "not made" in panel.draw("y", 1)
     assert len(panel.figure.axes[0].lines[0].get_xydata()) == 0
     assert "0.500" in panel.draw("y", 2)
+
+
+def test_any_two_cases_stand_side_by_side():
+    panel = case_panel()
+    alt = panel.draw("x: two", "y: one", "b", 8)
+    assert "b, steps: 8. Left: x: two, TV 1.0. Right: y: one, TV 1.1." in alt
+    shown = [ax.lines[0].get_xydata() for ax in panel.figure.axes]
+    for points, expected in zip(shown, (11 / 9 * CLOUD, 12 / 9 * CLOUD, -CLOUD)):
+        assert points == pytest.approx(expected.numpy(), abs=1e-6)
+
+
+def test_a_page_without_a_kernel_keeps_the_left_one():
+    text = frames(case_panel()).data
+    pictures = json.loads(re.search(r'json">(.*)</script>', text)[1])
+    assert len(pictures) == 3 * 2 * 2
+    assert {alt.split("Left: ")[1].split(",")[0] for alt, _ in pictures.values()} == {"x: one"}
 
 
 def test_the_chord_slider_reports_the_average_velocity_and_draws_its_chord():
