@@ -39,7 +39,7 @@ html: setup  ## write every notebook as a page that needs no kernel and no netwo
 weights: setup  ## train the networks that come with the course (an hour and a half; goes on where it was interrupted)
 	$(BIN)/python tools/make_weights.py
 
-sweep: setup  ## break the recipe in fifty ways, two distributions, five seeds (an hour; goes on where it was interrupted)
+sweep: setup  ## break the recipe in some fifty ways, two distributions, five seeds (an hour; goes on where it was interrupted)
 	$(BIN)/python tools/make_sweep.py
 
 bench: setup  ## measure what a training step costs, and what quality costs (five minutes)

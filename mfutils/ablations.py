@@ -114,16 +114,20 @@ def step(text):
     return ("z = z - (t - r) * u(z, r, t)", f"z = {text}")
 
 
+def noise_at_0(anchor):
+    """The road runs from noise to data, and the rows keep their places on it; `anchor` is the end where z lies."""
+    return ("z, v_cond = interpolate(x, eps, t)", f"r, t = 1 - t, 1 - r\nz, v_cond = interpolate(eps, x, {anchor})")
+
+
 OWN = "net(z, t, t).detach()"
 EXACT = "dist.velocity(z, t.clamp(min=1e-3))"
 ADAM = ("optimizers = muon_and_adam(net, hidden_lr=0.015, lr=3e-3)",
         "optimizers = [torch.optim.Adam(net.parameters(), lr={})]")
 CONSTANT = ("schedules = [CosineAnnealingLR(optimizer, n_steps) for optimizer in optimizers]", "schedules = []")
 NO_AVERAGE = ("return average.module, torch.stack(losses)", "return net, torch.stack(losses)")
-NOISE_AT_0 = (("z, v_cond = interpolate(x, eps, t)", "z, v_cond = interpolate(eps, x, t)"),
-              ("r, t = (torch.full_like(z[:, :1], k / n_steps) for k in (i - 1, i))",
-               "r, t = (torch.full_like(z[:, :1], 1 - k / n_steps) for k in (i, i - 1))"),
-              step("z + (t - r) * u(z, r, t)"))
+UPWARD = (("r, t = (torch.full_like(z[:, :1], k / n_steps) for k in (i - 1, i))",
+           "r, t = (torch.full_like(z[:, :1], 1 - k / n_steps) for k in (i, i - 1))"),
+          step("z + (t - r) * u(z, r, t)"))
 
 # FIDs are those of Geng et al. 2025 (arXiv 2505.13447), Table 1: one evaluation, ImageNet 256 × 256, DiT-B/4.
 GROUPS = {
@@ -143,6 +147,7 @@ GROUPS = {
         "1/4 pair, 3/4 own": Case((first_slot(f"0.25 * v_cond + 0.75 * {OWN}"),)),
         "own": Case((first_slot(OWN),)),
         "exact": Case((first_slot(EXACT),)),
+        "pair, exact in the target": Case((target(f"{EXACT} - (t - r) * dudt"),)),
         "exact, in the target too": Case((("v = v_cond", f"v = v_cond = {EXACT}"),)),
     },
     "the target": {
@@ -185,6 +190,7 @@ GROUPS = {
         "t, r": Case((inputs("z, t, r"),), 61.75),
         "t, r, t − r": Case((inputs("z, t, r, t - r"),), 63.98),
         "t − r": Case((inputs("z, t - r"),), 63.13),
+        "t": Case((inputs("z, t, 0 * r"),)),
     },
     "the optimiser": {
         "Adam, rate 0.001": Case(((ADAM[0], ADAM[1].format(1e-3)),)),
@@ -201,10 +207,9 @@ GROUPS = {
         "asked at the wrong end": Case((step("z - (t - r) * u(z - (t - r) * u(z, r, t), r, t)"),)),
     },
     "the direction of time": {
-        "noise at 0, the same identity": Case(NOISE_AT_0),
-        "noise at 0, r is the anchor": Case((("z, v_cond = interpolate(x, eps, t)", "r, t = 1 - t, 1 - r\n"
-                                              "z, v_cond = interpolate(eps, x, r)"), *NOISE_AT_0[1:],
-                                             tangents("v", 1, 0), target("v_cond + (t - r) * dudt"))),
+        "noise at 0, the same identity": Case((noise_at_0("t"), *UPWARD)),
+        "noise at 0, r is the anchor": Case((noise_at_0("r"), *UPWARD, tangents("v", 1, 0),
+                                             target("v_cond + (t - r) * dudt"))),
     },
 }
 CASES = Choices({name: case for group in GROUPS.values() for name, case in group.items()})

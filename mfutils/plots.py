@@ -399,16 +399,21 @@ def scoreboard(panels, stars, label, columns=2):
     return fig
 
 
-def loss_and_quality(points, xlabel, ylabel):
-    """Runs by their loss and by how good they are: a dict from label to (loss, distance, where its label stands)."""
+def loss_and_quality(points, labels, xlabel, ylabel):
+    """Runs by their loss and by how good they are: a dict from case to (loss, distance), and one from those cases that
+    are named to the side of the dot where the name stands."""
     fig = Figure(figsize=(7.2, 3.8), layout="constrained")
     ax = fig.subplots()
-    for label, (x, y, where) in points.items():
-        ax.plot(x, y, "o", color=INK if label == "as it should be" else SAMPLES, markersize=6, alpha=0.8)
-        if where:
-            ax.annotate(label, (x, y), xytext=(0, 7 if where == "above" else -14), textcoords="offset points",
-                        fontsize=8.5, ha="center")
-    ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    for case, (x, y) in points.items():
+        ax.plot(x, y, "o", color=INK if case == "as it should be" else SAMPLES, markersize=6, alpha=0.8)
+        if case in labels:
+            right = labels[case] == "right"
+            ax.annotate(case, (x, y), xytext=(7 if right else -7, 0), textcoords="offset points", fontsize=9,
+                        ha="left" if right else "right", va="center")
+    ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.margins(x=0.22)  # for the names
+    ax.set_yticks(ticks := [0.03, 0.1, 0.3, 1], list(map(str, ticks)))
+    ax.minorticks_off()
     ax.spines[["top", "right"]].set_visible(False)
     return fig
 

@@ -355,7 +355,7 @@ torch.testing.assert_close(velocity_from_data(x_hat, z_now, t_now), v_now)
 
 # %% [markdown]
 # **3. Bring your own noise.** Nothing in the loss says that the noise must be Gaussian. Write a source that is uniform on
-# the square $[-2, 2]^2$, then train for 2,000 steps with `train(..., noise=uniform, n_steps=2000, ema_decay=0.99)` and score its samples.
+# the square $[-2, 2]^2$, then train for 1,000 steps with `train(..., noise=uniform, n_steps=1000, ema_decay=0.99)` and score its samples.
 
 # %%
 def uniform(n, generator=None):
@@ -382,7 +382,7 @@ def uniform_square(n, generator=None):
 
 torch.manual_seed(0)
 from_square, _ = train(VelocityMLP(), flow_matching_loss, board.sample, times,
-                       noise=uniform_square, n_steps=2000, ema_decay=0.99)
+                       noise=uniform_square, n_steps=1000, ema_decay=0.99)
 begun = uniform_square(20_000)
 print(f"sliced W2 of the noise {sliced_w2(begun, target[:20_000]):.3f}, of 32 midpoint steps "
       f"{sliced_w2(sample(midpoint(from_square), begun, 32), target[:20_000]):.3f}")

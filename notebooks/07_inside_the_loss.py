@@ -175,7 +175,7 @@ for detach in (True, False):
     for noise in (True, False):
         name = f"{'with' if detach else 'without'} detach, {'noisy' if noise else 'exact'} velocity"
         short[name], history = train(fresh_net, four_losses(detach, noise), board.sample, times,
-                                     n_steps=1000, ema_decay=0.99)
+                                     n_steps=700, ema_decay=0.99)
         distance = sliced_w2(sample(short[name], z_1, 1), target)
         table[name] = {"final loss": f"{history[-100:].mean():.2f}",
                        "one step, sliced W2": f"{distance:.3f}"}

@@ -1,4 +1,5 @@
-"""What a person does: open every notebook in JupyterLab, run it, and move every slider, by key and by mouse.
+"""What a person does: open every notebook in JupyterLab, run it as far as its last slider, and move every slider, by
+key and by mouse. (The cells below are run by nbval, and in Colab's environment.)
 
 Screenshots go to tests/screenshots, for looking at; waits from a key to its picture are printed.
 """
@@ -62,7 +63,7 @@ def own_data_notebook(lab):
     return "own_data"
 
 
-def open_and_run_all(browser, lab, name):
+def open_and_run(browser, lab, name):
     address, token, _ = lab
     page = browser.new_page(viewport={"width": 1250, "height": 1400})
     page.set_default_timeout(60_000)
@@ -72,14 +73,24 @@ def open_and_run_all(browser, lab, name):
         const context = {NOTEBOOK}.context;
         await context.ready; await context.sessionContext.ready; await context.sessionContext.session.kernel.info;
     }}""")
-    page.evaluate("async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+    last = [i for i, source in enumerate(sources(page)) if source.startswith("widgets.") or "OwnData" in source][-1]
+    page.evaluate(f"""async () => {{
+        const content = {NOTEBOOK}.content;
+        content.activeCellIndex = {last};
+        await window.jupyterapp.commands.execute('notebook:run-all-above');
+        content.activeCellIndex = {last};
+        await window.jupyterapp.commands.execute('notebook:run-cell');
+    }}""")
     return page
+
+
+def sources(page):
+    return page.evaluate(f"() => {NOTEBOOK}.content.widgets.map(cell => cell.model.sharedModel.getSource())")
 
 
 def slider_cells(page):
     """The cells with widgets, scrolled to one by one."""
-    sources = page.evaluate(f"() => {NOTEBOOK}.content.widgets.map(cell => cell.model.sharedModel.getSource())")
-    for i in (i for i, source in enumerate(sources) if source.startswith("widgets.")):
+    for i in (i for i, source in enumerate(sources(page)) if source.startswith("widgets.")):
         page.evaluate(f"""async () => {{
             const content = {NOTEBOOK}.content;
             await content.scrollToItem({i}, "center"); content.activeCellIndex = {i};
@@ -138,7 +149,7 @@ def megabytes(lab, page):
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))])
 def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, record_property):
-    page = open_and_run_all(browser, lab, name)
+    page = open_and_run(browser, lab, name)
     errors = page.evaluate(f"""() => {NOTEBOOK}.content.widgets.filter(cell => cell.model.type == "code")
         .flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type == "error")""")
     assert errors == []
@@ -178,7 +189,7 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
 
 
 def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_data_notebook, record_property):
-    page = open_and_run_all(browser, lab, own_data_notebook)
+    page = open_and_run(browser, lab, own_data_notebook)
     pad, picture = page.locator('canvas[aria-label^="Draw here"]'), page.locator(".jp-OutputArea img")
     pad.wait_for()
 
