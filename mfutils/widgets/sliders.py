@@ -172,15 +172,15 @@ def comparison_panel(samples, targets, distances):
 
 
 def case_panel(samples, targets, scores):
-    """Two ways to train or to sample, side by side.
+    """Two ways to train or to sample, side by side; the first one only on the left.
 
     samples, scores: dicts from (data, steps, case) to points (n, 2) and to a distance in words.  targets: a dict from
     data to points.
     """
     every, numbers, cases = (list(dict.fromkeys(column)) for column in zip(*samples))
     fig, axes = plots.planes(["", "", "target"], size=2.6)
-    clouds = [plots.dots(ax, next(iter(samples.values()))) for ax in axes[:2]]
-    goal = plots.dots(axes[2], targets[every[0]], plots.DATA)
+    clouds = [plots.dots(ax, next(iter(samples.values())), size=2) for ax in axes[:2]]
+    goal = plots.dots(axes[2], targets[every[0]], plots.DATA, size=2)
 
     def draw(left, right, data, steps):
         plots.put(goal, targets[data])
@@ -191,5 +191,5 @@ def case_panel(samples, targets, scores):
             said.append(f"{case}, {scores[data, steps, case]}")
         return f"{data}, steps: {steps}. Left: {said[0]}. Right: {said[1]}."
 
-    return Panel([Choice("left", cases, slider=False, live_only=True), Choice("right", cases, slider=False),
+    return Panel([Choice("left", cases, slider=False, live_only=True), Choice("right", cases[1:], slider=False),
                   Choice("data", every, slider=False), Choice("steps", numbers)], fig, draw)

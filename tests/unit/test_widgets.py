@@ -163,7 +163,7 @@ def test_any_two_cases_stand_side_by_side():
 def test_a_page_without_a_kernel_keeps_the_left_one():
     text = frames(case_panel()).data
     pictures = json.loads(re.search(r'json">(.*)</script>', text)[1])
-    assert len(pictures) == 3 * 2 * 2
+    assert len(pictures) == 2 * 2 * 2
     assert {alt.split("Left: ")[1].split(",")[0] for alt, _ in pictures.values()} == {"x: one"}
 
 
