@@ -50,7 +50,7 @@ plots.show(fig, "Two rows of four clouds: checkerboard, crescent, spiral and eig
 # | **You will do** | read a record of eighty training runs, five seeds of each; compare differences with their spread; say what one evaluation is worth |
 # | **You will learn** | when a difference is a difference; why two distances can disagree; where mean flows win and where they lose |
 # | **You need** | [notebook 3](03_flow_matching.ipynb) and [notebook 4](04_mean_flow.ipynb) |
-# | **Time** | 20 minutes to read, half a minute to run |
+# | **Time** | 20 minutes to read, 20 seconds to run |
 
 # %% [markdown]
 # ## The contestants

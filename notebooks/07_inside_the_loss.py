@@ -55,7 +55,7 @@ plots.show(fig, "One-step samples of two networks with their losses: A, a round 
 # | **You will do** | put the exact $u$ into the loss; remove the stop-gradient, and the noise; compare tangents; turn mean flow into improved mean flow, and that into self-distillation |
 # | **You will learn** | where the noise of the target comes from; when the stop-gradient matters; what each variant trades; where one-step models go wrong |
 # | **You need** | [notebook 4](04_mean_flow.ipynb) |
-# | **Time** | 25 minutes to read, a minute and a half to run |
+# | **Time** | 25 minutes to read, a minute to run |
 
 # %% [markdown]
 # ## The loss of the truth

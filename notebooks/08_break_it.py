@@ -50,7 +50,7 @@ plots.show(fig, "Six clouds, A to F: one is scattered beyond the frame, one is b
 # | **You will do** | replace single lines of a complete mean flow, predict what happens, and look; lay any two broken versions side by side; write an edit of your own |
 # | **You will learn** | which ingredients are essential and which are taste; where the plane agrees with the paper's ImageNet ablations, and where it does not; which mistakes no loss curve shows |
 # | **You need** | [notebook 4](04_mean_flow.ipynb); [notebook 7](07_inside_the_loss.ipynb) helps |
-# | **Time** | 30 minutes to read, a minute to run |
+# | **Time** | 30 minutes to read, half a minute to run |
 
 # %% [markdown]
 # ## The recipe on one page
@@ -384,7 +384,7 @@ dots = {case: (swept("checkerboard", case, "loss").mean(), swept("checkerboard",
         for case in same_scale if case != "tutorials' recipe"}
 named = ["as it should be", "(v, 1, 1)", "t − r", "v times the Jacobian", "(0, 0, 1)", "own",
          "Adam, rate 0.001", "no stop-gradient"]
-labels = dict.fromkeys(named, "right") | {"(v, 1, 0)": "left"}
+labels = dict.fromkeys([*named, "t"], "right") | {"(v, 1, 0)": "left", "exact": "left"}
 fig = plots.loss_and_quality(dots, labels, "final training loss", "sliced W2 of one step")
 plots.show(fig, "A dot for each case on the checkerboard, final loss against one-step distance: among the "
                 "lowest losses are some of the best samples and the worst.")
