@@ -305,7 +305,7 @@ show("the loss")
 # * On the spiral, one step has an even lower total variation with $p=\tfrac12$ (not clearly), while the field is 1.8 times worse. Judge by one number, and you keep a biased field.
 # * With $p=1$ the loss reads 1 all the time. With $p=2$ it is worse than useless: $e/(e+c)^2$ goes to zero for *large* errors, so the one seed on the checkerboard that went astray has the lowest loss of the five.
 # * The weight of the **batch mean** is one factor for all samples. Adam and Muon hardly mind how large a gradient is, so nothing changes: it is no adaptive weight at all.
-# * The weight of the **squared loss** falls as fast as that of $p=2$ for all but tiny errors, and is as bad as $p=1.5$.
+# * The weight of the **squared loss** falls as fast as that of $p=2$ for all but tiny errors, and is about as bad as $p=1.5$.
 # * With $p=1$ the tangent matters more than with $p=0$, since the weight turns noise into bias: on the spiral the own tangent has a third of the pair's W2 in one step; on the checkerboard it has more.
 #
 # ## Times, inputs, optimiser
@@ -502,6 +502,7 @@ print(f"an untrained network, p = 1: loss {mean_flow_loss(net, x, eps, r, t, p=1
 # | a loss that grows without bound | here: *The target* |
 # | a loss that is flat while samples get better, or low while they are bad | here, *Does the loss tell?*; [4](04_mean_flow.ipynb), *Watch it learn* |
 # | "without `detach` it never trains": only with noise | [7](07_inside_the_loss.ipynb), *Detach, and noise*; here |
+# | "a lower mean-flow loss is a better $u$": no | [7](07_inside_the_loss.ipynb), *The loss of the truth*; here |
 # | "the conditional tangent always costs variance": no | [7](07_inside_the_loss.ipynb), *Which tangent?* |
 # | "more steps are worse", "more steps are better" | [5](05_comparison.ipynb); here, *The power of the loss*: they can be worse where the field is biased |
 # | one step "replaces a hundred" | [5](05_comparison.ipynb), *The verdict* |

@@ -167,7 +167,7 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
             drag(page, handle, by, steps=5)
             assert settled(page, cell) != before
         kernel, scripts = megabytes(lab, page)
-        drag(page, cell.locator(".noUi-handle").first, by=-100, steps=100)
+        drag(page, cell.locator(".noUi-handle").first, by=-100, steps=50)
         settled(page, cell)
         assert cell.locator(".jp-OutputArea img").count() == 1
         kernel_now, scripts_now = megabytes(lab, page)
@@ -175,7 +175,7 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
         assert scripts_now < scripts + 5
         for menu in cell.locator("select").all():
             options = menu.locator("option").evaluate_all("options => options.map(option => option.value)")
-            for option in options[::-1]:
+            for option in options[:: -max(1, len(options) // 6)]:  # of a long menu, some
                 menu.select_option(option)
                 page.wait_for_function(
                     "([cell, option]) => cell.querySelector('.jp-OutputArea img').alt.includes(option)",
