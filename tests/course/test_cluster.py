@@ -76,7 +76,7 @@ def test_executor_order_resumption_and_a_killed_worker_change_no_bit(start, tmp_
     assert table.returncode == 0, said
     cluster.communicate("\n", timeout=60)
 
-    start("table.py", "--workers", 1, here, 2).communicate(timeout=120)  # every other one, and then the rest, from the end
+    start("table.py", "--workers", 1, here, 2).communicate(timeout=120)  # half, then the rest, backwards
     said, _ = start("table.py", "--workers", 1, here, -1).communicate(timeout=120)
     assert f"{JOBS // 2} of {JOBS} runs are there" in said
     assert len(found(here)) == JOBS
