@@ -20,8 +20,6 @@ from .checks import Choices
 
 FOLDER = Path(__file__).parent / "weights"
 PAGE = inspect.getsource(recipe)
-
-
 PAPER = 61.06  # the FID of the paper's own recipe: p = 1, 25 % of the rows with r < t, logit-normal (−0.4, 1.0) times
 
 
@@ -102,7 +100,7 @@ def draw(text):
     return times(f"p_equal=0.625, p_zero=0.125, draw={text}")
 
 
-def logit_normal(mean, sd):
+def draw_logit_normal(mean, sd):
     return draw(f"lambda *size, **kw: logit_normal(*size, mean={mean}, sd={sd}, **kw)")
 
 
@@ -181,10 +179,10 @@ GROUPS = {
     },
     "the times": {
         "uniform": Case((draw("torch.rand"),), 65.90),
-        "logit-normal (−0.2, 1.0)": Case((logit_normal(-0.2, 1.0),), 63.83),
-        "logit-normal (−0.2, 1.2)": Case((logit_normal(-0.2, 1.2),), 64.72),
-        "logit-normal (−0.4, 1.0)": Case((logit_normal(-0.4, 1.0),), 61.06),
-        "logit-normal (−0.4, 1.2)": Case((logit_normal(-0.4, 1.2),), 61.79),
+        "logit-normal (−0.2, 1.0)": Case((draw_logit_normal(-0.2, 1.0),), 63.83),
+        "logit-normal (−0.2, 1.2)": Case((draw_logit_normal(-0.2, 1.2),), 64.72),
+        "logit-normal (−0.4, 1.0)": Case((draw_logit_normal(-0.4, 1.0),), 61.06),
+        "logit-normal (−0.4, 1.2)": Case((draw_logit_normal(-0.4, 1.2),), 61.79),
     },
     "what the network sees": {
         "t, r": Case((inputs("z, t, r"),), 61.75),
@@ -213,9 +211,7 @@ GROUPS = {
     },
 }
 CASES = Choices({name: case for group in GROUPS.values() for name, case in group.items()})
-
-
-DISTRIBUTIONS = "checkerboard", "spiral"  # those of the record
+NAMES = "checkerboard", "spiral"  # of the distributions in the record
 METRICS = Choices(dict.fromkeys(("sliced_w2", "total_variation", "map_error"), (1, 8))
                   | dict.fromkeys(("field_error", "loss", "seconds"), (None,)))  # and the numbers of steps
 
@@ -255,5 +251,5 @@ def swept_points(distribution, case):
 
 
 def check_known(distribution, case):
-    Choices(dict.fromkeys(DISTRIBUTIONS))[distribution]
+    Choices(dict.fromkeys(NAMES))[distribution]
     CASES[case]

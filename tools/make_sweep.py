@@ -23,8 +23,7 @@ from mfutils import (
     sliced_w2,
     total_variation,
 )
-from mfutils.ablations import CASES, FOLDER, GROUPS, edited
-from mfutils.ablations import DISTRIBUTIONS as NAMES
+from mfutils.ablations import CASES, FOLDER, GROUPS, NAMES, edited
 from runs import executor, run_all
 
 SEEDS = range(5)
