@@ -1,7 +1,7 @@
 """How far samples are from the target, how far two sets of target samples are from each other, and, since here the
 exact flow is known, how far a network is from it. No number says all: each docstring says what it is blind to.
 
-The distances between point sets are of the plane; the errors against the exact flow are of any dimension.
+Sliced W2 and the errors against the exact flow are of any dimension; the other distances are of the plane.
 """
 
 import math
@@ -15,13 +15,16 @@ from .flow import sample
 
 
 def sliced_w2(a, b, n_directions=64):
-    """Sliced 2-Wasserstein distance between two point sets (n, 2) of equal size, along fixed directions.
+    """Sliced 2-Wasserstein distance between two point sets (n, d) of equal size, along fixed directions.
 
-    Project on a direction, sort both, match in order; then the root mean square over points and over
-    `n_directions` evenly spaced directions (64 agree with 256 to five decimals). In the units of the plane.
-    It grows with how far mass strayed, so fine detail costs little: it is nearly blind to a blurred edge.
+    Project on a direction, sort both, match in order; then the root mean square over points and over directions: in
+    the plane evenly spaced ones (64 agree with 256 to five decimals), in more dimensions random ones, always the same.
+    In the units of the points. It grows with how far mass strayed, so fine detail costs little: it is nearly blind to
+    a blurred edge.
     """
-    a, b = project(a, "a", n_directions), project(b, "b", n_directions)
+    check_points("a", a)
+    check_points("b", b, d=a.shape[1])
+    a, b = project(a, n_directions), project(b, n_directions)
     if a.shape != b.shape or a.dtype != b.dtype:
         raise ValueError("a and b must hold equally many points of one dtype; "
                          f"got {a.shape[1]} {a.dtype} and {b.shape[1]} {b.dtype}.")
@@ -35,7 +38,9 @@ def energy_distance(a, b, n_directions=64):
     143), and along one direction sorting does what would take n² distances. Its unit is the root of a length. It sees
     misplaced mass, near or far, and like `sliced_w2` it is nearly blind to a blurred edge.
     """
-    a, b = project(a, "a", n_directions), project(b, "b", n_directions)
+    check_points("a", a, d=2)
+    check_points("b", b, d=2)
+    a, b = project(a, n_directions), project(b, n_directions)
     n, m = a.shape[1], b.shape[1]
     aa, bb = mean_gap(a), mean_gap(b)
     both = mean_gap(np.sort(np.concatenate([a, b], axis=1), axis=1))
@@ -43,13 +48,17 @@ def energy_distance(a, b, n_directions=64):
     return math.sqrt(max(0.0, math.pi / 2 * np.mean(2 * ab - aa - bb)))
 
 
-def project(points, name, n_directions):
-    """Points (n, 2) as seen along evenly spaced directions, each sorted: a NumPy array (n_directions, n), since NumPy
-    sorts several times faster than PyTorch on a CPU, and sorting is all the cost."""
-    check_points(name, points, d=2)
+def project(points, n_directions):
+    """Points (n, d) as seen along fixed directions, each sorted: a NumPy array (n_directions, n), since NumPy sorts
+    several times faster than PyTorch on a CPU, and sorting is all the cost."""
     check_count("n_directions", n_directions)
-    angle = torch.arange(n_directions, dtype=points.dtype) * math.pi / n_directions
-    return np.sort((torch.stack([angle.cos(), angle.sin()], dim=1) @ points.detach().cpu().T).numpy(), axis=1)
+    if points.shape[1] == 2:
+        angle = torch.arange(n_directions, dtype=points.dtype) * math.pi / n_directions
+        directions = torch.stack([angle.cos(), angle.sin()], dim=1)
+    else:
+        draws = torch.randn(n_directions, points.shape[1], generator=torch.Generator().manual_seed(0))
+        directions = (draws / draws.norm(dim=1, keepdim=True)).to(points.dtype)
+    return np.sort((directions @ points.detach().cpu().T).numpy(), axis=1)
 
 
 def mean_gap(rows):

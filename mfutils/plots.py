@@ -418,6 +418,55 @@ def loss_and_quality(points, labels, xlabel, ylabel):
     return fig
 
 
+def mosaic(images, columns):
+    """Square images (n, side²) in rows of `columns`, as one array with a gap of a pixel, NaN, around each."""
+    side = round(images.shape[1] ** 0.5)
+    tiles = torch.nn.functional.pad(images.view(-1, columns, side, side), (1, 0, 1, 0), value=math.nan)
+    return tiles.transpose(1, 2).reshape(-1, columns * (side + 1)).numpy()
+
+
+def sheet(ax, images, columns, title=""):
+    """Draw images (n, side²) with pixels in [−1, 1], ink dark, in rows of `columns`; returns the artist, whose
+    `set_data` takes another `mosaic`."""
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, fontsize=10)
+    ax.spines[:].set_visible(False)
+    return ax.imshow(mosaic(images, columns), cmap="gray_r", vmin=-1, vmax=1)
+
+
+def sheets(panels, columns, width=9.0):
+    """Sheets of images side by side: a dict from title to images (n, side²)."""
+    shape = mosaic(next(iter(panels.values())), columns).shape
+    fig = Figure(figsize=(width, width / len(panels) * shape[0] / shape[1] + 0.35), layout="constrained")
+    for ax, (title, images) in zip(fig.subplots(1, len(panels), squeeze=False).flatten(), panels.items()):
+        sheet(ax, images, columns, title)
+    return fig
+
+
+def strips(rows, width=9.0):
+    """One row of images under the other: a dict from label to images (n, side²)."""
+    n = len(next(iter(rows.values())))
+    fig = Figure(figsize=(width, (width - 1.6) / n * len(rows) + 0.1), layout="constrained")
+    for ax, (label, images) in zip(fig.subplots(len(rows), 1, squeeze=False).flatten(), rows.items()):
+        sheet(ax, images, n)
+        ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
+    return fig
+
+
+def histograms(values, xlabel, bins=40):
+    """How often values occur: a dict from label to values (n,), on one axis, as shares of each."""
+    fig = Figure(figsize=(6.6, 3.0), layout="constrained")
+    ax = fig.subplots()
+    edges = torch.linspace(0, max(value.max().item() for value in values.values()), bins + 1)
+    for (label, value), colour in zip(values.items(), itertools.cycle((DATA, METHOD["mean_flow"], NOISE, "#882255"))):
+        ax.hist(value.numpy(), edges.numpy(), weights=[1 / len(value)] * len(value), histtype="stepfilled", alpha=0.5,
+                color=colour, label=label)
+    ax.set(xlabel=xlabel, ylabel="share")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return fig
+
+
 def near(ax, path):
     """Zoom in on one path (k, 2) and draw it, in grey."""
     ax.plot(*path.T.numpy(), color=NOISE, linewidth=1.5)

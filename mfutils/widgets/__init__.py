@@ -8,6 +8,7 @@ from .sliders import (
     error_slider,
     euler_slider,
     field_slider,
+    image_panel,
     journey_slider,
     noise_slider,
     steps_slider,
@@ -15,4 +16,4 @@ from .sliders import (
 )
 
 __all__ = ["OwnData", "case_panel", "chord_slider", "comparison_panel", "error_slider", "euler_slider", "field_slider",
-           "journey_slider", "noise_slider", "steps_slider", "swing_slider"]
+           "image_panel", "journey_slider", "noise_slider", "steps_slider", "swing_slider"]

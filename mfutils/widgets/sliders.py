@@ -193,3 +193,24 @@ def case_panel(samples, targets, scores):
 
     return Panel([Choice("left", cases, slider=False, live_only=True), Choice("right", cases[1:], slider=False),
                   Choice("data", every, slider=False), Choice("steps", numbers)], fig, draw)
+
+
+def image_panel(images, names, said, columns=10, size=5.0):
+    """Sheets of images: a dict from a tuple of choices to images (n, side²); numbers are chosen by a slider, words from
+    a menu. What is missing is left white.
+
+    names: of the choices, in order.  said: a dict from the same tuples to a line of text.
+    """
+    options = [list(dict.fromkeys(column)) for column in zip(*images)]
+    blank = torch.full_like(next(iter(images.values())), -1)
+    fig = plots.sheets({"": blank}, columns, size)
+    artist = fig.axes[0].images[0]
+
+    def draw(*key):
+        artist.set_data(plots.mosaic(images.get(key, blank), columns))
+        text = said.get(key, "not made")
+        fig.axes[0].set_title(text, fontsize=10)
+        return f"{', '.join(f'{name} {value}' for name, value in zip(names, key))}: handwritten digits; {text}."
+
+    return Panel([Choice(name, values, slider=not isinstance(values[0], str))
+                  for name, values in zip(names, options)], fig, draw)

@@ -25,6 +25,7 @@ from mfutils import (
     train,
 )
 from mfutils.methods import one_time
+from mfutils.metrics import energy_distance
 
 BOARD, MIXTURE = DISTRIBUTIONS["checkerboard"], DISTRIBUTIONS["spiral"]
 z, half, quarter = torch.zeros(3, 2), torch.full((3, 1), 0.5), torch.full((3, 1), 0.25)
@@ -45,7 +46,7 @@ BAD = {
     "true is no number of steps": (lambda: sample(u, z, True), "got True"),
     "noise on a line": (lambda: sample(u, torch.zeros(3), 1), r"\(n, d\).*\(3,\)"),
     "points in space on the board": (lambda: BOARD.velocity(torch.zeros(3, 3), 0.5), r"\(n, 2\).*\(3, 3\)"),
-    "points in space to a plane's distance": (lambda: sliced_w2(torch.zeros(3, 3), z), r"\(n, 2\).*\(3, 3\)"),
+    "points in space to a plane's distance": (lambda: energy_distance(torch.zeros(3, 3), z), r"\(n, 2\).*\(3, 3\)"),
     "points of another dimension": (lambda: MIXTURE.velocity(torch.zeros(3, 3), 0.5), r"\(n, 2\).*\(3, 3\)"),
     "data and noise of two dimensions": (lambda: interpolate(z, torch.zeros(3, 3), half), r"eps.*\(n, 2\).*\(3, 3\)"),
     "no noise": (lambda: sample(u, torch.zeros(0, 2), 1), "n ≥ 1"),

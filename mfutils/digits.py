@@ -1,0 +1,278 @@
+"""Small images for the method: handwritten digits as points in 64 dimensions, a network for them, and their judges.
+
+A row holds an image, 64 pixels in [−1, 1], and after it what is known about it: 10 columns for its class, a 1 in one
+of them or zeros where it is not known; for guidance one column more, ω − 1. What is known is held: it gets no noise,
+so its velocity is 0. Path, losses, derivative, training and sampler are then those of the plane.
+"""
+
+import functools
+import json
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+from torch.nn.functional import gelu, pad
+
+from .checks import Choices, check_points, columns
+from .flow import (
+    euler,
+    flow_matching_loss,
+    improved_mean_flow_loss,
+    interpolate,
+    mean_flow_loss,
+    sample_r_t,
+    self_distilled_mean_flow_loss,
+    total_derivative,
+)
+from .methods import FOLDER, Method, one_time
+from .nets import gelu_backward
+from .training import train
+
+PIXELS, CLASSES = 64, 10
+MOST = 3.0  # the largest guidance scale ω that is trained
+RECIPE = dict(n_steps=6000, batch_size=512, lr=1e-3)  # the rest is as `train` has it
+
+
+# The data
+
+class Digits:
+    """Images (k, 64) with their classes (k,), as a distribution over rows (n, 74), with its exact velocity."""
+
+    def __init__(self, images, classes):
+        self.images, self.classes = images, classes
+
+    def __repr__(self):
+        return f"{len(self.images)} digits"
+
+    def sample(self, n, generator=None):
+        """n rows (n, 74). In one of ten the class is not known, so that a network learns all digits together too."""
+        k = torch.randint(len(self.images), (n,), generator=generator)
+        hidden = torch.rand(n, generator=generator) < 0.1
+        return rows(self.images[k], self.classes[k].masked_fill(hidden, -1))
+
+    def velocity(self, z, t):
+        """Exact marginal velocity of these images and no others: z (n, 74), t in (0, 1], a number or (n, 1) → (n, 74).
+
+        Given the image x, z_t is N((1 − t) x, t² I). So the posterior is a softmax over squared distances, of the
+        images that have the row's class, and v = E[ε − x | z_t = z] = (z − E[x | z_t = z]) / t.
+        """
+        check_points("z", z, d=PIXELS + CLASSES)
+        t, = columns(z, after_zero=True, t=t)
+        pixels, known = z.double().split([PIXELS, CLASSES], dim=1)
+        images, s = self.images.double(), t.double()
+        square = (1 - s) ** 2 * images.square().sum(dim=1) - 2 * (1 - s) * pixels @ images.T  # but for |z|², a constant
+        prior = torch.where(known.sum(dim=1, keepdim=True) > 0, known[:, self.classes], 1.0)
+        posterior = torch.softmax(prior.log() - square / (2 * s**2), dim=1)
+        return pad((pixels - posterior @ images) / s, (0, CLASSES)).to(z.dtype)
+
+
+@functools.cache
+def load():
+    """Two `Digits`: 1,347 to train on, and 450 held out, with the same share of each class.
+
+    From scikit-learn, where pixels are whole numbers from 0 to 16 (Alpaydin and Kaynak 1998, UCI).
+    """
+    images, classes = load_digits(return_X_y=True)
+    parts = train_test_split(images / 8 - 1, classes, test_size=450, random_state=0, stratify=classes)
+    images, unseen, classes, unseen_classes = map(torch.from_numpy, parts)
+    return Digits(images.float(), classes), Digits(unseen.float(), unseen_classes)
+
+
+def rows(images, classes, scale=None):
+    """Images or noise (n, 64) beside their classes, whole numbers (n,), of which −1 means not known: (n, 74). With a
+    guidance scale ω (n, 1), one column more holds ω − 1."""
+    check_points("images", images, d=PIXELS)
+    known = [(classes[:, None] == torch.arange(CLASSES)).to(images.dtype)]
+    return torch.cat([images, *known] + ([scale - 1] if scale is not None else []), dim=1)
+
+
+def image(z):
+    """The images (n, 64) in rows, in the range of pixels."""
+    return z[:, :PIXELS].clamp(-1, 1)
+
+
+def hold(x, eps):
+    """The noise eps, with the columns of what is known as x has them."""
+    return torch.cat([eps[:, :PIXELS], x[:, PIXELS:]], dim=1)
+
+
+def forget(z):
+    """The rows z, with nothing known: any class, ω = 1."""
+    return pad(z[:, :PIXELS], (0, z.shape[1] - PIXELS))
+
+
+# The networks
+
+class ResidualMLP(nn.Module):
+    """u(z, r, t): rows z (n, 64 + held), r and t (n, 1) → (n, 64 + held), zero in the held columns.
+
+    None of its matrices is square, so `train` takes Adam for all: Muon would cost a CPU more than everything else.
+    """
+
+    def __init__(self, held=CLASSES, width=192, inner=256, depth=3):
+        super().__init__()
+        self.held = held
+        self.first, self.last = nn.Linear(PIXELS + held + 2, width), nn.Linear(width, PIXELS)
+        self.up = nn.ModuleList(nn.Linear(width, inner) for _ in range(depth))
+        self.down = nn.ModuleList(nn.Linear(inner, width) for _ in range(depth))
+
+    def forward(self, z, r, t):
+        h = self.first(torch.cat([z, t, t - r], dim=1))
+        for up, down in zip(self.up, self.down):
+            h = h + down(gelu(up(h)))
+        return pad(self.last(h), (0, self.held))
+
+    def total_derivative(self, z, r, t, v):
+        """u(z, r, t) and du/dt along (v, 0, 1), both (n, 64 + held), forward mode by hand as in `MeanVelocityMLP`:
+        first the values h, then their rates of change dh, which carry no gradient."""
+        h, before = self.first(torch.cat([z, t, t - r], dim=1)), []
+        for up, down in zip(self.up, self.down):
+            before.append(up(h))
+            h = h + down(gelu(before[-1]))
+        with torch.no_grad():
+            one = torch.ones_like(t)
+            dh = torch.cat([v, one, one], dim=1) @ self.first.weight.T
+            for up, down, a in zip(self.up, self.down, before):
+                dh = dh + gelu_backward(dh @ up.weight.T, a) @ down.weight.T
+            dudt = dh @ self.last.weight.T
+        return pad(self.last(h), (0, self.held)), pad(dudt, (0, self.held))
+
+
+class ResidualVelocityMLP(ResidualMLP):
+    """v(z, t), for flow matching: the same network, which sees no r."""
+
+    def forward(self, z, t):
+        return super().forward(z, t, t)
+
+
+# The methods
+
+def holding(loss):
+    """A loss of the plane for rows: the noise does not touch what is known."""
+    def held_loss(net, x, eps, *others):
+        return loss(net, x, hold(x, eps), *others)
+
+    return held_loss
+
+
+def guided_mean_flow_loss(u_net, x, eps, r, t, u_average):
+    """Mean flow for the guided velocity v(z, t | c) + (ω − 1) (v(z, t | c) − v(z, t)), for every ω at once.
+
+    The guidance that Geng et al. (2025, Section 4.2) train into the network for one ω, with ω as an input as in Geng et
+    al. (2025, arXiv 2512.02012). They multiply the pair's velocity by ω, and its noise with it. Here ε − x stands for
+    v(z, t | c) once, without a factor; the difference is that of the moving average's velocities.
+
+    x, eps: (n, 75).  r, t: (n, 1).  u_average: the moving average of u_net, called without gradient.
+    """
+    z, v_cond = interpolate(x, hold(x, eps), t)
+    more = z[:, -1:]  # ω − 1
+    with torch.no_grad():
+        v_class = u_average(torch.cat([z[:, :-1], 0 * more], dim=1), t, t)
+        v_any = u_average(forget(z), t, t)
+    v_guided = v_cond + more * (v_class - v_any)
+    u, dudt = total_derivative(u_net, z, r, t, v_guided)
+    u_tgt = v_guided - (t - r) * dudt
+    return (u - u_tgt.detach()).square().sum(dim=1).mean()
+
+
+def times(n, generator):
+    """As in the plane, but uniform: pictures are decided nearer to noise. r = 0 in one eighth of the rows."""
+    return sample_r_t(n, p_equal=0.5, p_zero=0.125, generator=generator)
+
+
+def sample_scaled(n, generator=None):
+    """n rows (n, 75) of the training set with a guidance scale ω: 1 in a fifth of them, else uniform up to `MOST`."""
+    scale = 1 + (MOST - 1) * (1.25 * torch.rand(n, 1, generator=generator) - 0.25).clamp(min=0)
+    return torch.cat([load()[0].sample(n, generator), scale - 1], dim=1)
+
+
+METHODS = Choices(
+    flow_matching=Method(ResidualVelocityMLP, holding(flow_matching_loss), one_time),
+    mean_flow=Method(ResidualMLP, holding(mean_flow_loss), times),
+    improved_mean_flow=Method(ResidualMLP, holding(improved_mean_flow_loss), times),
+    self_distilled_mean_flow=Method(ResidualMLP, holding(self_distilled_mean_flow_loss), times, with_average=True),
+    guided_mean_flow=Method(functools.partial(ResidualMLP, held=CLASSES + 1), guided_mean_flow_loss, times,
+                            with_average=True),
+)
+
+
+def train_method(method, seed=0, **arguments):
+    """Train as the shipped networks were; further arguments go to `training.train`. Returns (network, losses)."""
+    network, loss, draw, with_average = METHODS[method]
+    data = sample_scaled if method == "guided_mean_flow" else load()[0].sample
+    torch.manual_seed(seed)
+    return train(network(), **dict(loss=loss, data=data, times=draw, with_average=with_average, seed=seed,
+                                   **RECIPE) | arguments)
+
+
+def load_network(method, solver=euler):
+    """The network trained beforehand, as u(z, r, t) ready for `sample`. `make digits` made it.
+
+    solver: what makes a u of flow matching's velocity, `euler` or `midpoint`. The mean flows need none.
+    """
+    net = METHODS[method].network()
+    state = torch.load(weights_file(method), weights_only=True)
+    net.load_state_dict({name: value.float() for name, value in state.items()})  # the file holds 16 bits each
+    return solver(net) if method == "flow_matching" else net
+
+
+@functools.cache
+def record():
+    """What was written down when the networks were made: recipe, versions, what real digits score, and for every run
+    its seed, CPU seconds, and scores by number of function evaluations (for guidance by scale, then by steps)."""
+    return json.loads((FOLDER / "digits.json").read_text())
+
+
+def scored(method, metric, nfe, solver="euler"):
+    """The recorded scores of one method at one number of evaluations, one per seed; empty where none was recorded.
+
+    metric: "accuracy", "frechet", "sliced_w2", "nearest" or "variety".  solver: of flow matching, euler or midpoint.
+    """
+    which = solver if method == "flow_matching" else "own"
+    return [run[which][metric][str(nfe)] for run in record()["runs"]
+            if run["method"] == method and str(nfe) in run.get(which, {}).get(metric, {})]
+
+
+def weights_file(method):
+    return FOLDER / f"digits-{method}.pt"
+
+
+# The judges
+
+@functools.cache
+def judge():
+    """A small classifier of scikit-learn's, trained on the training set: one hidden layer of 128 units."""
+    training, _ = load()
+    return MLPClassifier(128, alpha=0.01, max_iter=500, random_state=0).fit(training.images, training.classes)
+
+
+def accuracy(images, classes):
+    """The share of images (n, 64) that the judge takes for what they should be. Blind to anything but the class: it
+    would rather have ten clear pictures than a thousand different ones."""
+    return judge().score(images, classes)
+
+
+def frechet_distance(a, b):
+    """The Fréchet distance between two sets of images (n, 64) as the judge's hidden layer sees them, each taken for a
+    Gaussian: |μ_a − μ_b|² + tr(A + B − 2 (A B)^½), with covariances A and B (Heusel et al. 2017, arXiv 1706.08500).
+
+    Blind to copying. It falls with n: compare equally many only.
+    """
+    first, offset = judge().coefs_[0], judge().intercepts_[0]
+    a, b = (np.maximum(images.double().numpy() @ first + offset, 0) for images in (a, b))
+    A, B = np.cov(a.T), np.cov(b.T)
+    root = np.sqrt(np.linalg.eigvals(A @ B).real.clip(0)).sum()
+    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(A + B) - 2 * root)
+
+
+def nearest(images, others):
+    """For each image (n, 64) the distance to the nearest of the others (k, 64), and its number: two tensors (n,)."""
+    return torch.cdist(images, others).min(dim=1)
+
+
+def variety(images, classes):
+    """The variance within a class, summed over pixels, mean over the classes. It counts noise as variety."""
+    return torch.stack([images[classes == c].var(dim=0).sum() for c in range(CLASSES)]).mean().item()

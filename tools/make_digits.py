@@ -1,0 +1,124 @@
+"""Train the networks of the digits and write what they score: `make digits`, half an hour.
+
+Five methods, three seeds each, two runs at a time, one thread a run. It writes mfutils/weights/digits-*.pt, the first
+seed's networks in 16 bits, and digits.json, the scores of all. Interrupted, it goes on where it was; with `--scheduler`
+the runs go to a Dask cluster (docs/cluster.md says how).
+"""
+
+import base64
+import io
+import json
+import statistics
+import time
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from mfutils import euler, gaussian, midpoint, sample, sliced_w2
+from mfutils.digits import (
+    FOLDER,
+    METHODS,
+    PIXELS,
+    RECIPE,
+    accuracy,
+    frechet_distance,
+    image,
+    load,
+    nearest,
+    rows,
+    train_method,
+    variety,
+    weights_file,
+)
+from runs import executor, run_all
+
+SEEDS = range(3)
+NFE = 1, 2, 4, 8, 32
+SCALES = 1.0, 1.25, 1.5, 2.0, 2.5, 3.0
+SETS = 10  # of as many images as are held out, of the same classes; a score is the mean over the sets
+PAIRS = 400  # of sets of real digits, for the noise floor
+MODULES = "flow", "nets", "training", "metrics", "methods", "digits"
+JOBS = [dict(floor="digits", pairs=PAIRS),
+        *(dict(method=method, seed=seed, **RECIPE) for seed, method in product(SEEDS, METHODS))]
+
+
+def run(job):
+    """What one job found, as a dictionary for JSON."""
+    return floor(job["pairs"]) if "floor" in job else trained(**job)
+
+
+def floor(pairs):
+    """What real digits score: those held out, and sets of training digits of the same classes."""
+    training, held_out = load()
+    generator, found = torch.Generator().manual_seed(0), dict(frechet=[], sliced_w2=[])
+    for _ in range(pairs):
+        order = torch.randperm(len(training.images), generator=generator)
+        chosen = torch.cat([order[training.classes[order] == c][:int((held_out.classes == c).sum())]
+                            for c in range(10)])
+        found["frechet"].append(frechet_distance(training.images[chosen], held_out.images))
+        found["sliced_w2"].append(sliced_w2(training.images[chosen], held_out.images, 256))
+    floors = {metric: [statistics.mean(values), statistics.quantiles(values, n=20)[-1]]
+              for metric, values in found.items()}
+    return floors | dict(nearest=nearest(held_out.images, training.images)[0].mean().item(),
+                         **{score.__name__: score(held_out.images, held_out.classes) for score in (accuracy, variety)})
+
+
+def trained(method, seed, **recipe):
+    """Train one network, round it to 16 bits as it will be kept, and score it."""
+    start = time.thread_time()
+    net, _ = train_method(method, seed, **recipe)
+    net.half().float()
+    found = dict(seconds=round(time.thread_time() - start, 1))
+    if seed == SEEDS[0]:
+        buffer = io.BytesIO()
+        torch.save({name: value.half() for name, value in net.state_dict().items()}, buffer)
+        found["network"] = base64.b64encode(buffer.getvalue()).decode()
+    classes = load()[1].classes.repeat(SETS)
+    eps = gaussian(len(classes), torch.Generator().manual_seed(1000 + seed), PIXELS)  # the same for all methods
+    z_1 = rows(eps, classes)
+    if method == "flow_matching":
+        return found | dict(euler=by_steps(euler(net), z_1, NFE), midpoint=by_steps(midpoint(net), z_1, NFE[1:], 2))
+    if method == "guided_mean_flow":
+        return found | dict(scale={scale: by_steps(net, rows(eps, classes, torch.full((len(eps), 1), scale)), (1, 8))
+                                   for scale in SCALES})
+    return found | dict(own=by_steps(net, z_1, NFE))
+
+
+def by_steps(u, z_1, nfe, per_step=1):
+    """A dict from metric to (number of evaluations → score)."""
+    (training, held_out), classes = load(), load()[1].classes
+    found = {}
+    for n in nfe:
+        images = image(sample(u, z_1, n // per_step))
+        sets = images.split(len(classes))
+        score = dict(accuracy=accuracy(images, classes.repeat(SETS)), variety=variety(images, classes.repeat(SETS)),
+                     nearest=nearest(images, training.images)[0].mean().item(),
+                     frechet=statistics.mean(frechet_distance(part, held_out.images) for part in sets),
+                     sliced_w2=statistics.mean(sliced_w2(part, held_out.images, 256) for part in sets))
+        for metric, value in score.items():
+            found.setdefault(metric, {})[n] = round(value, 5)
+    return found
+
+
+def main():
+    path = Path(__file__).parent.parent / "build" / "digits" / "runs.jsonl"
+    (real, *lines) = run_all(run, JOBS, path, MODULES, executor(__file__))
+    training, held_out = load()
+    record = dict(command="make digits", recipe=RECIPE, n=len(held_out.images), sets=SETS, pairs_of_floor=PAIRS,
+                  **{key: real["versions"][key] for key in ("python", "torch")},
+                  cpu_hours=round(sum(line["found"]["seconds"] for line in lines) / 3600, 2),
+                  floor={metric: value if isinstance(value, list) else round(value, 5)
+                         for metric, value in real["found"].items()})
+    for line in lines:
+        network = line["found"].pop("network", None)
+        if network:
+            weights_file(line["job"]["method"]).write_bytes(base64.b64decode(network))
+    text = ",\n ".join(json.dumps({key: line["job"][key] for key in ("method", "seed")} | line["found"])
+                       for line in lines)  # a line for each run
+    (FOLDER / "digits.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {text}\n ]\n}}\n')
+
+
+if __name__ == "__main__":
+    import make_digits  # by its name: that is where workers find `run`
+    make_digits.main()
