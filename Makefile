@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handout colab html weights sweep bench results usage badges picture lint clean
+.PHONY: help setup lab test notebooks handout colab html weights sweep digits bench results usage badges picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -10,7 +10,7 @@ setup: .venv/ready  ## build .venv from the pins, if something changed
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,cluster]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,digits,cluster]'
 	touch $@
 
 lab: setup  ## open the course in JupyterLab
@@ -41,6 +41,9 @@ weights: setup  ## train the networks that come with the course (an hour and a h
 
 sweep: setup  ## break the recipe in some fifty ways, two distributions, five seeds (an hour; goes on where it was interrupted)
 	$(BIN)/python tools/make_sweep.py
+
+digits: setup  ## train the networks of the digits (twenty minutes; goes on where it was interrupted)
+	$(BIN)/python tools/make_digits.py
 
 bench: setup  ## measure what a training step costs, and what quality costs (five minutes)
 	$(BIN)/python tools/bench.py

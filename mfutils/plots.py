@@ -419,10 +419,10 @@ def loss_and_quality(points, labels, xlabel, ylabel):
 
 
 def mosaic(images, columns):
-    """Square images (n, side²) in rows of `columns`, as one array with a gap of a pixel, NaN, around each."""
+    """Square images (n, side²) in rows of `columns`, as one array, with a white pixel around each."""
     side = round(images.shape[1] ** 0.5)
-    tiles = torch.nn.functional.pad(images.view(-1, columns, side, side), (1, 0, 1, 0), value=math.nan)
-    return tiles.transpose(1, 2).reshape(-1, columns * (side + 1)).numpy()
+    tiles = torch.nn.functional.pad(images.view(-1, columns, side, side), (1, 1, 1, 1), value=-1)
+    return tiles.transpose(1, 2).reshape(-1, columns * (side + 2)).numpy()
 
 
 def sheet(ax, images, columns, title=""):
@@ -454,13 +454,16 @@ def strips(rows, width=9.0):
 
 
 def histograms(values, xlabel, bins=40):
-    """How often values occur: a dict from label to values (n,), on one axis, as shares of each."""
+    """How often values occur: a dict from label to values (n,), as shares of each; where all agree, a line."""
     fig = Figure(figsize=(6.6, 3.0), layout="constrained")
     ax = fig.subplots()
     edges = torch.linspace(0, max(value.max().item() for value in values.values()), bins + 1)
     for (label, value), colour in zip(values.items(), itertools.cycle((DATA, METHOD["mean_flow"], NOISE, "#882255"))):
-        ax.hist(value.numpy(), edges.numpy(), weights=[1 / len(value)] * len(value), histtype="stepfilled", alpha=0.5,
-                color=colour, label=label)
+        if value.max() - value.min() < 1e-3:
+            ax.axvline(value.mean().item(), color=colour, linewidth=3, label=label)
+        else:
+            ax.hist(value.numpy(), edges.numpy(), weights=[1 / len(value)] * len(value), histtype="stepfilled",
+                    alpha=0.5, color=colour, label=label)
     ax.set(xlabel=xlabel, ylabel="share")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)

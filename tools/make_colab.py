@@ -45,14 +45,15 @@ def linked(link):
 
 
 def weights_for(notebook):
-    """The files of mfutils/weights that a notebook loads: networks that it names, or all; and what was swept."""
+    """The files of mfutils/weights that a notebook loads: networks that it names, or all; what was swept; digits."""
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     named = re.findall(r'load_pretrained\("(\w+)", "(\w+)"', source)
     folder = ROOT / "mfutils" / "weights"
-    sweep = sorted(folder.glob("sweep.*")) if "mfutils.ablations" in source else []
+    others = {"mfutils.ablations": {*folder.glob("sweep.*")}, "digits.load_network": {*folder.glob("digits*")}}
+    wanted = set().union(*(files for word, files in others.items() if word in source))
     if source.count("load_pretrained(") > len(named) or re.search(r"\b(load_record|recorded)\(", source):
-        return sorted({*folder.iterdir()} - {*folder.glob("sweep.*")}) + sweep
-    return [folder / f"{distribution}-{method}.pt" for distribution, method in sorted(set(named))] + sweep
+        return sorted({*folder.iterdir()}.difference(*others.values()) | wanted)
+    return sorted({folder / f"{distribution}-{method}.pt" for distribution, method in named} | wanted)
 
 
 def embedded(path):

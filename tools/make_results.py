@@ -4,11 +4,13 @@ import re
 import statistics
 
 from course import ROOT
-from mfutils import DISTRIBUTIONS, METHODS, load_record, recorded
+from mfutils import DISTRIBUTIONS, METHODS, digits, load_record, recorded
 from mfutils.plots import in_words
 
 RECORD = load_record()
 NAMES = {name: in_words(name) for name in DISTRIBUTIONS}
+DIGIT_METRICS = {"accuracy": "Accuracy", "frechet": "Fréchet distance", "sliced_w2": "Sliced W2",
+                 "nearest": "Distance to the nearest training digit", "recall": "Recall"}
 STEPS = {  # the table of one factor: each line changes one thing more
     "mean_flow": "(a) conditional tangent: mean flow",
     "improved_mean_flow": "(b) own tangent: improved mean flow",
@@ -124,6 +126,36 @@ def one_factor():
          for method, label in STEPS.items()}) for name in ("checkerboard", "spiral"))
 
 
+def of_digits(metric):
+    """The scores of the digits by method and evaluations, then of real digits."""
+    rows = {}
+    for method, solver in (("flow_matching", "euler"), ("flow_matching", "midpoint"), ("mean_flow", "own"),
+                           ("improved_mean_flow", "own"), ("self_distilled_mean_flow", "own")):
+        label = in_words(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
+        every = {nfe: digits.scored(method, metric, nfe, solver) for nfe in (1, 2, 4, 8, 32)}
+        rows[label] = {f"{nfe} NFE": spread(values) if values else "" for nfe, values in every.items()}
+    longer = {run["n_steps"] for run in digits.record()["runs"]} - {digits.RECIPE["n_steps"]}
+    for steps in longer:
+        rows[f"mean flow, {steps:,} steps"] = {
+            f"{nfe} NFE": spread(digits.scored("mean_flow", metric, nfe, n_steps=steps)) for nfe in (1, 2, 4, 8, 32)}
+    return table(rows)
+
+
+def guided():
+    """The guided network in one step, by its scale."""
+    runs = [run["scale"] for run in digits.record()["runs"] if "scale" in run]
+    return table({f"ω = {scale}": {name: spread([run[scale][metric]["1"] for run in runs])
+                                   for metric, name in DIGIT_METRICS.items()} for scale in runs[0]})
+
+
+def digits_part():
+    record = digits.record()
+    real = {metric: value if isinstance(value, list) else [value] for metric, value in record["floor"].items()}
+    return "\n".join(f"\n**{name}**, of real digits {number(real[metric][0])}"
+                     + (f", 95 % quantile {number(real[metric][1])}" if metric in ("frechet", "sliced_w2") else "")
+                     + f"\n\n{of_digits(metric)}" for metric, name in DIGIT_METRICS.items())
+
+
 def results_page():
     seconds = {in_words(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
                if (values := [run["seconds"] for run in RECORD["runs"] if run["method"] == method])}
@@ -158,6 +190,18 @@ Total variation:
 
 ## From mean flow to self-distillation, one factor at a time
 {one_factor()}
+
+## Digits
+
+From mfutils/weights/digits.json, which `make digits` makes: {len(digits.record()['runs'])} runs, three seeds, of
+{digits.RECIPE['n_steps']:,} steps where no other number stands, {digits.record()['cpu_hours']} CPU hours of training.
+Scores are means over {digits.record()['sets']} sets of {digits.record()['n']} images, ± standard deviation over seeds;
+those of real digits are from {digits.record()['pairs_of_floor']} drawings of training digits, against those held out.
+{digits_part()}
+
+**The guided mean flow in one step, by its scale**
+
+{guided()}
 """
 
 

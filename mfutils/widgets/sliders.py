@@ -202,7 +202,7 @@ def image_panel(images, names, said, columns=10, size=5.0):
     names: of the choices, in order.  said: a dict from the same tuples to a line of text.
     """
     options = [list(dict.fromkeys(column)) for column in zip(*images)]
-    blank = torch.full_like(next(iter(images.values())), -1)
+    blank = 0 * next(iter(images.values())) - 1
     fig = plots.sheets({"": blank}, columns, size)
     artist = fig.axes[0].images[0]
 

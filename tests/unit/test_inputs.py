@@ -77,6 +77,7 @@ BAD = {
     "a blob without width": (lambda: GaussianMixture([[0.0, 0.0]], sd=0), "sd must be positive; got 0"),
     "means on a line": (lambda: GaussianMixture([0.0, 1.0], sd=1), r"\(n, d\)"),
     "too many widths": (lambda: GaussianMixture([[0.0, 0.0]], sd=[1, 2]), r"sd must be.*1 means; got \(2,\)"),
+    "sets of two dimensions": (lambda: sliced_w2(torch.zeros(3, 3), z), r"b must.*\(n, 3\).*\(3, 2\)"),
     "uneven sets": (lambda: sliced_w2(z, z[:2]), "equally many.*3 .*2 "),
     "no batch": (lambda: train(VelocityMLP(), flow_matching_loss, BOARD.sample, one_time, batch_size=0), "got 0"),
     "data of a wrong shape": (lambda: train(VelocityMLP(), flow_matching_loss, lambda n, g: torch.zeros(n), one_time),

@@ -29,6 +29,12 @@ def test_a_wider_gaussian_costs_the_difference_of_widths(generator):
     assert math.isclose(sliced_w2(x, 1.5 * x), 0.5, rel_tol=0.01)
 
 
+def test_in_many_dimensions_a_shift_costs_its_length_over_the_root_of_their_number(generator):
+    x, shift = torch.randn(300, 64, generator=generator), torch.randn(64, generator=generator)
+    assert sliced_w2(x, x + shift, 2000) == pytest.approx(shift.norm().item() / 8, rel=0.05)
+    assert sliced_w2(x, x.flip(0)) < 1e-6
+
+
 def test_it_is_a_distance_between_sets_not_lists(generator):
     x = torch.randn(500, 2, generator=generator)
     assert sliced_w2(x, x.flip(0)) < 1e-6

@@ -42,10 +42,10 @@ def lines(cell):
     return [line for line in cell.source.splitlines() if line.strip()]
 
 
-def test_there_are_eight_and_no_orphans():
+def test_there_are_nine_and_no_orphans():
     assert [path.stem for path in SOURCES] == [
         "01_flow", "02_average_velocity", "03_flow_matching", "04_mean_flow", "05_comparison", "06_playground",
-        "07_inside_the_loss", "08_break_it"]
+        "07_inside_the_loss", "08_break_it", "10_pixels"]
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == [path.stem for path in SOURCES]
 
 

@@ -100,3 +100,20 @@ def test_a_table_is_html_with_a_plain_text_twin(monkeypatch):
                                   "x             10      2")
     assert "<th>mean flow</th><td>0.25</td><td>&lt;1</td>" in data["text/html"]
     assert data["text/html"].count("<tr>") == 3
+
+
+def test_a_mosaic_is_read_like_a_page():
+    images = torch.arange(6.0)[:, None].expand(6, 4) / 6
+    page = plots.mosaic(images, columns=3)
+    assert page.shape == (8, 12)
+    assert page[1::4, 1::4].flatten() == pytest.approx(torch.arange(6) / 6)  # a pixel in from the left, row by row
+    assert (page[::4] == -1).all()
+    upright = plots.mosaic(torch.tensor([[0.0, 0.1, 0.2, 0.3]]), columns=1)[1:3, 1:3]
+    assert upright == pytest.approx(np.array([[0.0, 0.1], [0.2, 0.3]]))
+
+
+def test_a_histogram_of_one_value_is_a_line():
+    fig = plots.histograms({"spread": torch.linspace(0, 2, 50), "one": torch.zeros(50)}, "distance")
+    (ax,) = fig.axes
+    assert [list(line.get_xdata()) for line in ax.lines] == [[0, 0]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["spread", "one"]

@@ -40,7 +40,7 @@ def test_environment_yml_takes_its_versions_from_the_pins():
             pip = entry["pip"]
         else:
             conda.append(entry)
-    assert pip[1:] == ["-c constraints.txt", "-e .[test]"]  # Binder then copies the whole repository first
+    assert pip[1:] == ["-c constraints.txt", "-e .[test,digits]"]  # Binder then copies the whole repository first
     assert pip[0] == "--extra-index-url https://download.pytorch.org/whl/cpu"  # else the image holds gigabytes of CUDA
     assert len(conda) == 2
     assert conda[1] == "pip"
@@ -60,13 +60,14 @@ def imports(path):
 
 def test_imports_point_one_way():
     order = ["checks", "data", "exact", "flow", "nets", "checkpoints", "training", "metrics", "exercises", "methods",
-             "recipe", "ablations", "shapes", "plots"]
+             "recipe", "ablations", "digits", "shapes", "plots"]
     assert {path.stem for path in (ROOT / "mfutils").glob("*.py")} - {"__init__"} == set(order)
     allowed = {"flow": {"checks"}, "exact": {"checks"}, "data": {"checks"}, "nets": set(), "plots": set()}
     for name in order:
         used = {module[1:] for module in imports(ROOT / "mfutils" / f"{name}.py") if module.startswith(".")}
         assert used <= set(order[: order.index(name)]), name  # so nothing imports the widgets
         assert used <= allowed.get(name, used), name
+        assert "digits" not in used, name  # nothing but its notebook needs scikit-learn, or knows about images
     order = ["panel", "frames", "pad", "own_data", "sliders"]
     assert {path.stem for path in (ROOT / "mfutils" / "widgets").glob("*.py")} - {"__init__"} == set(order)
     for name in ["pad", "own_data", "sliders"]:
@@ -82,14 +83,14 @@ def test_tools_share_two_modules_and_not_each_other():
 
 
 def test_whatever_is_imported_is_declared():
-    called = {"pil": "pillow", "yaml": "pyyaml"}
+    called = {"pil": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
     ours = {"mfutils", *(path.stem for path in [*(ROOT / "tools").glob("*.py"), *(ROOT / "tests").rglob("*.py")])}
 
     def packages(files):
         names = {module.split(".")[0].lower() for path in files for module in imports(path)} - {""}
         return {called.get(name, name) for name in names - ours - {name.lower() for name in sys.stdlib_module_names}}
 
-    declared = {Requirement(line).name for line in PROJECT["dependencies"]}
+    declared = {Requirement(line).name for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["digits"]}
     for_tests = declared | {Requirement(line).name for extra in PROJECT["optional-dependencies"].values()
                             for line in extra}
     assert packages([*(ROOT / "mfutils").rglob("*.py"), *(ROOT / "notebooks").glob("*.py")]) <= declared

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import make_digits
 import make_sweep
 import make_weights
 import runs
@@ -123,7 +124,7 @@ def test_a_worker_with_other_versions_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_the_tables_are_lists_of_jobs_for_one_engine():
-    for table in (make_sweep, make_weights):
+    for table in (make_sweep, make_weights, make_digits):
         texts = [json.dumps(job) for job in table.JOBS]
         assert len(set(texts)) == len(texts)
         assert [json.dumps(json.loads(text)) for text in texts] == texts  # a finished one is known again

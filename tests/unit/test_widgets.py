@@ -74,6 +74,13 @@ def case_panel():
                               {key: f"TV {k / 10}" for k, key in enumerate(keys)})
 
 
+def image_panel():
+    keys = [(method, nfe) for method in ("a", "b") for nfe in (1, 2)]
+    images = {key: torch.full((4, 9), k / 2 - 1) for k, key in enumerate(keys[:3])}  # the last was not made
+    return widgets.image_panel(images, ("method", "NFE"), {key: f"NFE: {key[1]}, {k} found" for k, key in
+                                                           enumerate(images)}, columns=2)
+
+
 def picture(box):
     """The <img> of a live panel: its alternative text and its data."""
     pattern = r'<img alt="(.*?)" width="\d+" src="data:image/png;base64,(.*)">'
@@ -210,10 +217,24 @@ def test_the_comparison_panel_finds_every_combination():
         assert right.lines[0].get_xydata() == pytest.approx((1 if key[0] == "a" else -1) * CLOUD.numpy(), abs=1e-6)
 
 
+def test_the_image_panel_shows_its_sheet_or_says_that_there_is_none():
+    panel = image_panel()
+    box, shown = panel.live(), panel.figure.axes[0].images[0]
+    box.children[1].value = 2
+    assert "method a, NFE 2: handwritten digits; NFE: 2, 1 found." in picture(box)[0]
+    panel.draw("a", 2)
+    assert shown.get_array().shape == (10, 10)
+    assert sorted(set(shown.get_array().flatten())) == [-1, -0.5]
+    box.children[0].value = "b"
+    assert "not made" in picture(box)[0]
+    panel.draw("b", 2)
+    assert set(shown.get_array().flatten()) == {-1}
+
+
 @pytest.mark.parametrize("make", [
     steps_slider, lambda: widgets.chord_slider(SQUARES), error_slider, comparison_panel, field_slider, euler_slider,
-    swing_slider, journey_slider, noise_slider,
-], ids=["steps", "chord", "error", "comparison", "field", "euler", "swing", "journey", "noise"])
+    swing_slider, journey_slider, noise_slider, image_panel,
+], ids=["steps", "chord", "error", "comparison", "field", "euler", "swing", "journey", "noise", "images"])
 def test_every_frame_is_the_picture_that_its_labels_name(make):
     """Knob by knob: the frame at a position shows what the live panel shows at the value of its label."""
     page = frames(make()).data
