@@ -434,7 +434,7 @@ def sheet(ax, images, columns, title=""):
     return ax.imshow(mosaic(images, columns), cmap="gray_r", vmin=-1, vmax=1)
 
 
-def sheets(panels, columns, width=9.0):
+def sheets(panels, columns, width=12.0):
     """Sheets of images side by side: a dict from title to images (n, side²)."""
     shape = mosaic(next(iter(panels.values())), columns).shape
     fig = Figure(figsize=(width, width / len(panels) * shape[0] / shape[1] + 0.35), layout="constrained")
@@ -466,7 +466,7 @@ def histograms(values, xlabel, bins=40):
                     alpha=0.5, color=colour, label=label)
     ax.set(xlabel=xlabel, ylabel="share")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.08, 1))
     return fig
 
 
