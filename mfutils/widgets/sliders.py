@@ -195,7 +195,7 @@ def case_panel(samples, targets, scores):
                   Choice("data", every, slider=False), Choice("steps", numbers)], fig, draw)
 
 
-def image_panel(images, names, said, columns=10, size=5.0):
+def image_panel(images, names, said, columns=10, size=7.0):
     """Sheets of images: a dict from a tuple of choices to images (n, side²); numbers are chosen by a slider, words from
     a menu. What is missing is left white.
 
