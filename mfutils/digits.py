@@ -1,8 +1,8 @@
 """Small images for the method: handwritten digits as points in 64 dimensions, a network for them, and their judges.
 
-A row holds an image, 64 pixels in [−1, 1], and after it what is known about it: 10 columns for its class, a 1 in one
-of them or zeros where it is not known; for guidance one column more, ω − 1. What is known is held: it gets no noise,
-so its velocity is 0. Path, losses, derivative, training and sampler are then those of the plane.
+A row holds an image, 64 pixels in [−1, 1], and after it the condition: 10 columns for its class, a 1 in one of them or
+zeros where it is not given; for guidance one column more, ω − 1. The condition gets no noise, so its velocity is 0.
+Path, losses, derivative, training and sampler are then those of the plane.
 """
 
 import functools
@@ -48,7 +48,7 @@ class Digits:
         return f"{len(self.images)} digits"
 
     def sample(self, n, generator=None):
-        """n rows (n, 74). In one of ten the class is not known, so that a network learns all digits together too."""
+        """n rows (n, 74). In one of ten the class is not given, so that a network learns all digits together too."""
         k = torch.randint(len(self.images), (n,), generator=generator)
         hidden = torch.rand(n, generator=generator) < 0.1
         return rows(self.images[k], self.classes[k].masked_fill(hidden, -1))
@@ -61,10 +61,10 @@ class Digits:
         """
         check_points("z", z, d=PIXELS + CLASSES)
         t, = columns(z, after_zero=True, t=t)
-        pixels, known = z.double().split([PIXELS, CLASSES], dim=1)
+        pixels, condition = z.double().split([PIXELS, CLASSES], dim=1)
         images, s = self.images.double(), t.double()
         square = (1 - s) ** 2 * images.square().sum(dim=1) - 2 * (1 - s) * pixels @ images.T  # but for |z|², a constant
-        prior = torch.where(known.sum(dim=1, keepdim=True) > 0, known[:, self.classes], 1.0)
+        prior = torch.where(condition.sum(dim=1, keepdim=True) > 0, condition[:, self.classes], 1.0)
         posterior = torch.softmax(prior.log() - square / (2 * s**2), dim=1)
         return pad((pixels - posterior @ images) / s, (0, CLASSES)).to(z.dtype)
 
@@ -82,11 +82,11 @@ def load():
 
 
 def rows(images, classes, scale=None):
-    """Images or noise (n, 64) beside their classes, whole numbers (n,), of which −1 means not known: (n, 74). With a
+    """Images or noise (n, 64) beside their classes, whole numbers (n,), of which −1 means not given: (n, 74). With a
     guidance scale ω (n, 1), one column more holds ω − 1."""
     check_points("images", images, d=PIXELS)
-    known = [(classes[:, None] == torch.arange(CLASSES)).to(images.dtype)]
-    return torch.cat([images, *known] + ([scale - 1] if scale is not None else []), dim=1)
+    condition = [(classes[:, None] == torch.arange(CLASSES)).to(images.dtype)]
+    return torch.cat([images, *condition] + ([scale - 1] if scale is not None else []), dim=1)
 
 
 def image(z):
@@ -94,28 +94,28 @@ def image(z):
     return z[:, :PIXELS].clamp(-1, 1)
 
 
-def hold(x, eps):
-    """The noise eps, with the columns of what is known as x has them."""
+def keep_condition(x, eps):
+    """The noise eps, with the condition of x: both (n, 64 + condition)."""
     return torch.cat([eps[:, :PIXELS], x[:, PIXELS:]], dim=1)
 
 
 def forget(z):
-    """The rows z, with nothing known: any class, ω = 1."""
+    """The rows z without their condition: any class, ω = 1."""
     return pad(z[:, :PIXELS], (0, z.shape[1] - PIXELS))
 
 
 # The networks
 
 class ResidualMLP(nn.Module):
-    """u(z, r, t): rows z (n, 64 + held), r and t (n, 1) → (n, 64 + held), zero in the held columns.
+    """u(z, r, t): rows z (n, 64 + condition), r and t (n, 1) → the same shape as z, zero for the condition.
 
     None of its matrices is square, so `train` takes Adam for all: Muon would cost a CPU more than everything else.
     """
 
-    def __init__(self, held=CLASSES, width=192, inner=256, depth=3):
+    def __init__(self, condition=CLASSES, width=192, inner=256, depth=3):
         super().__init__()
-        self.held = held
-        self.first, self.last = nn.Linear(PIXELS + held + 2, width), nn.Linear(width, PIXELS)
+        self.condition = condition
+        self.first, self.last = nn.Linear(PIXELS + condition + 2, width), nn.Linear(width, PIXELS)
         self.up = nn.ModuleList(nn.Linear(width, inner) for _ in range(depth))
         self.down = nn.ModuleList(nn.Linear(inner, width) for _ in range(depth))
 
@@ -123,10 +123,10 @@ class ResidualMLP(nn.Module):
         h = self.first(torch.cat([z, t, t - r], dim=1))
         for up, down in zip(self.up, self.down):
             h = h + down(gelu(up(h)))
-        return pad(self.last(h), (0, self.held))
+        return pad(self.last(h), (0, self.condition))
 
     def total_derivative(self, z, r, t, v):
-        """u(z, r, t) and du/dt along (v, 0, 1), both (n, 64 + held), forward mode by hand as in `MeanVelocityMLP`:
+        """u(z, r, t) and du/dt along (v, 0, 1), both (n, 64 + condition), forward mode by hand as in `MeanVelocityMLP`:
         first the values h, then their rates of change dh, which carry no gradient."""
         h, before = self.first(torch.cat([z, t, t - r], dim=1)), []
         for up, down in zip(self.up, self.down):
@@ -138,7 +138,7 @@ class ResidualMLP(nn.Module):
             for up, down, a in zip(self.up, self.down, before):
                 dh = dh + gelu_backward(dh @ up.weight.T, a) @ down.weight.T
             dudt = dh @ self.last.weight.T
-        return pad(self.last(h), (0, self.held)), pad(dudt, (0, self.held))
+        return pad(self.last(h), (0, self.condition)), pad(dudt, (0, self.condition))
 
 
 class ResidualVelocityMLP(ResidualMLP):
@@ -150,24 +150,24 @@ class ResidualVelocityMLP(ResidualMLP):
 
 # The methods
 
-def holding(loss):
-    """A loss of the plane for rows: the noise does not touch what is known."""
-    def held_loss(net, x, eps, *others):
-        return loss(net, x, hold(x, eps), *others)
+def conditioned(loss):
+    """A loss of the plane for rows: the noise does not touch the condition."""
+    def conditioned_loss(net, x, eps, *others):
+        return loss(net, x, keep_condition(x, eps), *others)
 
-    return held_loss
+    return conditioned_loss
 
 
 def guided_mean_flow_loss(u_net, x, eps, r, t, u_average):
     """Mean flow for the guided velocity v(z, t | c) + (ω − 1) (v(z, t | c) − v(z, t)), for every ω at once.
 
-    The guidance that Geng et al. (2025, Section 4.2) train into the network for one ω, with ω as an input as in Geng et
-    al. (2025, arXiv 2512.02012). They multiply the pair's velocity by ω, and its noise with it. Here ε − x stands for
-    v(z, t | c) once, without a factor; the difference is that of the moving average's velocities.
+    Guidance in training is from Geng et al. (2025, Section 4.2), ω as an input and the form used here, in which the
+    noisy ε − x stands for v(z, t | c) once, without the factor ω, from their sequel (arXiv 2512.02012). The difference
+    is that of the moving average's two velocities without guidance.
 
     x, eps: (n, 75).  r, t: (n, 1).  u_average: the moving average of u_net, called without gradient.
     """
-    z, v_cond = interpolate(x, hold(x, eps), t)
+    z, v_cond = interpolate(x, keep_condition(x, eps), t)
     more = z[:, -1:]  # ω − 1
     with torch.no_grad():
         v_class = u_average(torch.cat([z[:, :-1], 0 * more], dim=1), t, t)
@@ -179,7 +179,8 @@ def guided_mean_flow_loss(u_net, x, eps, r, t, u_average):
 
 
 def times(n, generator):
-    """As in the plane, but uniform: pictures are decided nearer to noise. r = 0 in one eighth of the rows."""
+    """Two uniform times in order, so that t leans to noise (its density is 2t): pictures have their shapes to find
+    first. r = t in half of the rows, r = 0 in one eighth."""
     return sample_r_t(n, p_equal=0.5, p_zero=0.125, generator=generator)
 
 
@@ -190,11 +191,11 @@ def sample_scaled(n, generator=None):
 
 
 METHODS = Choices(
-    flow_matching=Method(ResidualVelocityMLP, holding(flow_matching_loss), one_time),
-    mean_flow=Method(ResidualMLP, holding(mean_flow_loss), times),
-    improved_mean_flow=Method(ResidualMLP, holding(improved_mean_flow_loss), times),
-    self_distilled_mean_flow=Method(ResidualMLP, holding(self_distilled_mean_flow_loss), times, with_average=True),
-    guided_mean_flow=Method(functools.partial(ResidualMLP, held=CLASSES + 1), guided_mean_flow_loss, times,
+    flow_matching=Method(ResidualVelocityMLP, conditioned(flow_matching_loss), one_time),
+    mean_flow=Method(ResidualMLP, conditioned(mean_flow_loss), times),
+    improved_mean_flow=Method(ResidualMLP, conditioned(improved_mean_flow_loss), times),
+    self_distilled_mean_flow=Method(ResidualMLP, conditioned(self_distilled_mean_flow_loss), times, with_average=True),
+    guided_mean_flow=Method(functools.partial(ResidualMLP, condition=CLASSES + 1), guided_mean_flow_loss, times,
                             with_average=True),
 )
 
@@ -229,7 +230,8 @@ def record():
 def scored(method, metric, nfe, solver="euler", n_steps=RECIPE["n_steps"]):
     """The recorded scores of one method at one number of evaluations, one per seed; empty where none was recorded.
 
-    metric: "accuracy", "frechet", "sliced_w2", "nearest" or "recall".  solver: of flow matching, euler or midpoint.
+    metric: "accuracy", "frechet", "sliced_w2", "precision", "recall", "nearest" or "copying".
+    solver: of flow matching, "euler" or "midpoint".
     n_steps: of training.
     """
     which = solver if method == "flow_matching" else "own"
@@ -251,22 +253,31 @@ def judge():
 
 
 def accuracy(images, classes):
-    """The share of images (n, 64) that the judge takes for what they should be. Blind to anything but the class: it
-    would rather have ten clear pictures than a thousand different ones."""
+    """The share of images (n, 64) that the judge takes for what they should be."""
     return judge().score(images, classes)
 
 
-def frechet_distance(a, b):
+def frechet_distance(images, real):
     """The Fréchet distance between two sets of images (n, 64) as the judge's hidden layer sees them, each taken for a
     Gaussian: |μ_a − μ_b|² + tr(A + B − 2 (A B)^½), with covariances A and B (Heusel et al. 2017, arXiv 1706.08500).
-
-    Blind to copying. It falls with n: compare equally many only.
-    """
+    It falls with n: compare equally many only."""
     first, offset = judge().coefs_[0], judge().intercepts_[0]
-    a, b = (np.maximum(images.double().numpy() @ first + offset, 0) for images in (a, b))
+    a, b = (np.maximum(points.double().numpy() @ first + offset, 0) for points in (images, real))
     A, B = np.cov(a.T), np.cov(b.T)
     root = np.sqrt(np.linalg.eigvals(A @ B).real.clip(0)).sum()
     return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(A + B) - 2 * root)
+
+
+def recall(images, real, k=3):
+    """The share of real images (m, 64) within reach of the samples, images (n, 64). A sample reaches as far as its k-th
+    nearest fellow (Kynkäänniemi et al. 2019, arXiv 1904.06991, here in pixels). Compare equally many only."""
+    reach = torch.cdist(images, images).topk(k + 1, largest=False).values[:, -1]  # the nearest is the image itself
+    return (torch.cdist(real, images) <= reach).any(dim=1).float().mean().item()
+
+
+def precision(images, real, k=3):
+    """The share of samples, images (n, 64), within reach of the real images (m, 64): `recall`, with roles exchanged."""
+    return recall(real, images, k)
 
 
 def nearest(images, others):
@@ -274,11 +285,8 @@ def nearest(images, others):
     return torch.cdist(images, others).min(dim=1)
 
 
-def recall(images, real, k=3):
-    """The share of the real images (m, 64) that lie within reach of samples, images (n, 64): nearer to one of them than
-    its k-th nearest fellow (Kynkäänniemi et al. 2019, arXiv 1904.06991, here in pixels). It falls when samples crowd.
-
-    Blind to bad samples: a few that lie far from the rest reach far. Compare equally many only.
-    """
-    reach = torch.cdist(images, images).topk(k + 1, largest=False).values[:, -1]  # the nearest is the image itself
-    return (torch.cdist(real, images) <= reach).any(dim=1).float().mean().item()
+def copying(images):
+    """The share of images (n, 64) whose nearest digit of all is a training digit and not a held-out one (after Meehan
+    et al. 2020, arXiv 2004.05675). For new digits that is the share of training digits among all, .75."""
+    of_training, of_held_out = (nearest(images, part.images)[0] for part in load())
+    return (of_training < of_held_out).float().mean().item()

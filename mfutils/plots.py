@@ -367,8 +367,8 @@ def sweep(curves, xlabel, ylabel):
     return fig
 
 
-def scoreboard(panels, stars, label, columns=2):
-    """Tables as heat maps on one logarithmic scale, from 1 (the noise floor) to 10 and beyond.
+def scoreboard(panels, stars, label, columns=2, highest=10):
+    """Tables as heat maps on one logarithmic scale, from 1 (the noise floor) to `highest` and beyond.
 
     panels: a dict from title to rows, a dict from method to (NFE → multiple of the floor, or None).
     stars: the (title, method, NFE) that cannot be told from perfect.
@@ -380,12 +380,12 @@ def scoreboard(panels, stars, label, columns=2):
     for ax, (title, rows) in zip(axes, panels.items()):
         values = torch.tensor([[math.nan if value is None else value for value in row.values()]
                                for row in rows.values()])
-        image = ax.imshow(values.numpy(), norm=LogNorm(1, 10), cmap="cividis_r", aspect="auto")
+        image = ax.imshow(values.numpy(), norm=LogNorm(1, highest), cmap="cividis_r", aspect="auto")
         for (i, method), (j, nfe) in itertools.product(enumerate(methods), enumerate(every)):
             if rows[method][nfe] is not None:
                 star = "★" if (title, method, nfe) in stars else ""
                 ax.text(j, i, f"{rows[method][nfe]:.3g}{star}", ha="center", va="center", fontsize=8,
-                        color="white" if values[i, j] > 4 else INK)
+                        color="white" if values[i, j] > highest**0.6 else INK)
         ax.set(xticks=range(len(every)), yticks=range(len(methods)), xticklabels=every, yticklabels=methods)
         ax.set_title(title, fontsize=10)
         ax.tick_params(length=0, labelsize=8)
@@ -394,7 +394,8 @@ def scoreboard(panels, stars, label, columns=2):
             text.set_color(color(text.get_text()) or INK)
     for ax in axes[-columns:]:
         ax.set_xlabel("function evaluations (NFE)", fontsize=9)
-    bar = fig.colorbar(image, ax=list(axes), label=label, extend="max", ticks=[1, 2, 5, 10], format="%g", aspect=30)
+    bar = fig.colorbar(image, ax=list(axes), label=label, extend="max", format="%g",
+                       ticks=sorted(tick for tick in {1, 2, 5, highest} if tick <= highest), aspect=30)
     bar.ax.minorticks_off()
     return fig
 
@@ -434,11 +435,14 @@ def sheet(ax, images, columns, title=""):
     return ax.imshow(mosaic(images, columns), cmap="gray_r", vmin=-1, vmax=1)
 
 
-def sheets(panels, columns, width=12.0):
-    """Sheets of images side by side: a dict from title to images (n, side²)."""
-    shape = mosaic(next(iter(panels.values())), columns).shape
-    fig = Figure(figsize=(width, width / len(panels) * shape[0] / shape[1] + 0.35), layout="constrained")
-    for ax, (title, images) in zip(fig.subplots(1, len(panels), squeeze=False).flatten(), panels.items()):
+def sheets(panels, columns, across=None, width=12.0):
+    """Sheets of images, `across` of them to a row: a dict from title to images (n, side²)."""
+    across = across or len(panels)
+    down = -(-len(panels) // across)
+    high, wide = mosaic(next(iter(panels.values())), columns).shape
+    fig = Figure(figsize=(width, down * (width / across * high / wide + 0.5)), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.15, h_pad=0.06)
+    for ax, (title, images) in zip(fig.subplots(down, across, squeeze=False).flatten(), panels.items()):
         sheet(ax, images, columns, title)
     return fig
 
@@ -446,7 +450,8 @@ def sheets(panels, columns, width=12.0):
 def strips(rows, width=9.0):
     """One row of images under the other: a dict from label to images (n, side²)."""
     n = len(next(iter(rows.values())))
-    fig = Figure(figsize=(width, (width - 1.6) / n * len(rows) + 0.1), layout="constrained")
+    fig = Figure(figsize=(width, (width - 1.9) / n * len(rows) + 0.1), layout="constrained")
+    fig.get_layout_engine().set(rect=(0.01, 0, 0.99, 1))
     for ax, (label, images) in zip(fig.subplots(len(rows), 1, squeeze=False).flatten(), rows.items()):
         sheet(ax, images, n)
         ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)

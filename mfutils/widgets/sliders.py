@@ -203,7 +203,7 @@ def image_panel(images, names, said, columns=10, size=7.0):
     """
     options = [list(dict.fromkeys(column)) for column in zip(*images)]
     blank = 0 * next(iter(images.values())) - 1
-    fig = plots.sheets({"": blank}, columns, size)
+    fig = plots.sheets({"": blank}, columns, width=size)
     artist = fig.axes[0].images[0]
 
     def draw(*key):

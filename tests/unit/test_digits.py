@@ -76,11 +76,20 @@ def test_its_flow_ends_on_an_image_of_the_class(sets):
     assert torch.equal(training.classes[which], torch.arange(10).repeat(2))
 
 
+def test_of_half_a_class_and_half_another_it_ends_on_one_of_either(sets):
+    training, _ = sets
+    z_1 = d.rows(gaussian(40, torch.Generator().manual_seed(0), d=64), torch.full((40,), -1))
+    z_1[:, [64 + 3, 64 + 8]] = 0.5
+    distance, which = d.nearest(d.image(flow_map(training, z_1, 0, 1)), training.images)
+    assert distance.max() < 1e-3
+    assert set(training.classes[which].tolist()) == {3, 8}
+
+
 @pytest.mark.parametrize("held", [10, 11])
 def test_the_derivative_by_hand_is_that_of_forward_mode_and_what_is_held_stays(held):
     net = double(d.ResidualMLP(held, width=12, inner=20, depth=2))
     x, eps, r, t = batch(6, held)
-    z, v = interpolate(x, d.hold(x, eps), t)
+    z, v = interpolate(x, d.keep_condition(x, eps), t)
     assert (v[:, 64:] == 0).all()
     u, dudt = net.total_derivative(z, r, t, v)
     by_torch = torch.func.jvp(net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
@@ -101,7 +110,7 @@ def test_a_loss_that_holds_is_the_loss_of_the_plane_on_the_pixels():
     def on_pixels(z, r, t):
         return net(torch.cat([z, x[:, 64:]], dim=1), r, t)[:, :64]
 
-    held = d.holding(mean_flow_loss)(net, x, eps, r, t)
+    held = d.conditioned(mean_flow_loss)(net, x, eps, r, t)
     assert torch.allclose(held, mean_flow_loss(on_pixels, x[:, :64], eps[:, :64], r, t))
 
 
@@ -121,7 +130,7 @@ def test_the_guided_target_is_the_definition_where_the_class_says_all():
         assert (z[:, -1] == 0).all()  # the teacher is asked without guidance
         return torch.nn.functional.pad(ONE_EACH.velocity(z[:, :74], t), (0, 1))
 
-    z = interpolate(x, d.hold(x, eps), t)[0]
+    z = interpolate(x, d.keep_condition(x, eps), t)[0]
     v_class, v_any = (ONE_EACH.velocity(rows[:, :74], t) for rows in (z, d.forget(z)))
     v = torch.nn.functional.pad(scale * v_class + (1 - scale) * v_any, (0, 1))
     u, dudt = net.total_derivative(z, r, t, v)
@@ -134,7 +143,7 @@ def test_without_guidance_it_is_mean_flow():
     x[:, -1] = 0
     net = double(d.ResidualMLP(11, width=12, inner=20, depth=1))
     assert torch.allclose(d.guided_mean_flow_loss(net, x, eps, r, t, net),
-                          d.holding(mean_flow_loss)(net, x, eps, r, t))
+                          d.conditioned(mean_flow_loss)(net, x, eps, r, t))
 
 
 def test_the_frechet_distance_by_matrix_roots(sets):
@@ -162,16 +171,33 @@ def test_recall_counts_what_samples_reach():
     assert d.recall(samples[:4], real) == pytest.approx(4 / 6)
     assert d.recall(samples, real) == pytest.approx(5 / 6)  # one that lies far reaches 6.5, though nothing is there
     assert d.recall(samples, samples) == 1
+    assert d.precision(real, samples[:4]) == d.recall(samples[:4], real)
+
+
+def test_copying_tells_copies_from_digits_of_the_same_kind(sets):
+    """Whichever digits were trained on: of new ones, three in four have their nearest among 1,347 of 1,797."""
+    training, held_out = sets
+    assert d.copying(training.images) == 1
+    assert d.copying(training.images + 0.2 * gaussian(1347, torch.Generator().manual_seed(0), d=64)) > 0.99
+    assert d.copying(held_out.images) == 0
+    everything = torch.cat([training.images, held_out.images])
+    shares = []
+    for seed in range(10):  # a fifth of the digits is new; the rest is split three to one
+        new, rest = everything[torch.randperm(1797, generator=torch.Generator().manual_seed(seed))].split([360, 1437])
+        of_training, of_held_out = (d.nearest(new, part)[0] for part in rest.split([1077, 360]))
+        shares.append((of_training < of_held_out).float().mean().item())
+    assert np.mean(shares) == pytest.approx(1077 / 1437, abs=0.02)
 
 
 def test_the_record_is_complete():
     trained = {(run["method"], run["seed"], run["n_steps"]) for run in RECORD["runs"]}
     steps = d.RECIPE["n_steps"]
-    assert trained == {*product(d.METHODS, range(3), [steps]), *product(["mean_flow"], range(3), [make_digits.LONGER])}
+    assert trained == {*product(d.METHODS, range(3), [steps]),
+                       *product(["flow_matching", "mean_flow"], range(3), [make_digits.LONGER])}
     assert len(RECORD["runs"]) == len(trained)
     assert RECORD["recipe"] == d.RECIPE
     assert RECORD["pairs_of_floor"] >= 400
-    for method, metric in product(d.METHODS, ("accuracy", "frechet", "sliced_w2", "nearest", "recall")):
+    for method, metric in product(d.METHODS, ("accuracy", "nearest", "copying", *make_digits.SCORES)):
         if method != "guided_mean_flow":
             assert all(len(d.scored(method, metric, nfe)) == 3 for nfe in make_digits.NFE)
     for run in RECORD["runs"]:
@@ -217,8 +243,8 @@ def test_bad_input_is_refused(sets):
 
 
 def test_the_floor_is_what_real_digits_score():
-    found = make_digits.floor(4)
-    for metric in ("frechet", "sliced_w2", "recall"):
+    found = make_digits.floor(20)
+    for metric in ("frechet", "sliced_w2", "precision", "recall"):
         assert found[metric][0] == pytest.approx(RECORD["floor"][metric][0], rel=0.1)
     assert found["nearest"] == pytest.approx(RECORD["floor"]["nearest"], rel=1e-3)
     assert np.isclose(found["accuracy"], RECORD["floor"]["accuracy"], atol=0.01)
