@@ -385,7 +385,7 @@ def scoreboard(panels, stars, label, columns=2, highest=10):
             if rows[method][nfe] is not None:
                 star = "★" if (title, method, nfe) in stars else ""
                 ax.text(j, i, f"{rows[method][nfe]:.3g}{star}", ha="center", va="center", fontsize=8,
-                        color="white" if values[i, j] > highest**0.6 else INK)
+                        color="white" if values[i, j] > highest**0.5 else INK)
         ax.set(xticks=range(len(every)), yticks=range(len(methods)), xticklabels=every, yticklabels=methods)
         ax.set_title(title, fontsize=10)
         ax.tick_params(length=0, labelsize=8)

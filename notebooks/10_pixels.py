@@ -304,9 +304,9 @@ print("CPU seconds of training:", ", ".join(f"{plots.in_words(name)} {value:.0f}
 # * **More evaluations change little.** For each mean flow, the Fréchet distance at one evaluation is at most 1.2 times that at 32.
 # * **There is no star.** Precision is higher than that of real digits and recall much lower: all networks write ordinary digits too often, and odd ones too rarely. More evaluations do not mend this.
 # * **Self-distillation**, the winner in the plane, is the worst of the three mean flows here, by margins that three seeds show clearly. Its robust weight was chosen in the plane. A recipe from two dimensions is a guess in sixty-four.
-# * **Copying:** none of the samples above is a copy, but as a crowd they lean to the training digits: .79 to .83 instead of .75. Three times the training improves nearly every other score, and raises copying to between .86 and .88. Whoever looks at the Fréchet distance alone will train too long.
+# * **Copying:** none of the samples above is a copy, but as a crowd they lean to the training digits: .79 to .83 instead of .75. Three times the training improves nearly every other score, and raises copying to between .86 and .88. Whoever looks at the Fréchet distance alone sees no reason to stop.
 #
-# (We chose width and training by looking at the 450 held-out digits, too, which flatters all rows a little. And flow matching's times are uniform in training, while those of the mean flows lean to noise.)
+# (We chose width and training by looking at the 450 held-out digits, too, which flatters all rows a little. And in training flow matching draws uniform times, while the mean flows' lean to noise; one run with their times came out about the same.)
 #
 # Now look for yourself. Same noise, same classes, all methods.
 
@@ -352,7 +352,7 @@ widgets.image_panel(pictures, ("method", "NFE"), said)
 #
 # $$\omega\,(\varepsilon - x) + (1-\omega)\,u(z, t, t), \qquad (\varepsilon - x) + (\omega-1)\,\big(u(z, t, t \mid c) - u(z, t, t)\big).$$
 #
-# The left one multiplies the noise of $\varepsilon-x$ by $\omega$. The right one does not, but takes over $\omega - 1$ times the network's error. The paper mixes the two (its $\kappa$); its sequel ([2512.02012](https://arxiv.org/abs/2512.02012)), which also makes $\omega$ an input, has the right one, and so have we. Here is a batch with $\omega$ between 1 and 3.
+# The left one multiplies the noise of $\varepsilon-x$ by $\omega$. The right one does not, but takes over $\omega - 1$ times the network's error. The paper can mix the two (its $\kappa$). We take the right one, and so does the paper's sequel, in other words ([2512.02012](https://arxiv.org/abs/2512.02012), where $\omega$ is an input, too). Here is a batch with $\omega$ between 1 and 3.
 
 # %%
 u_guided = digits.load_network("guided_mean_flow")
@@ -497,7 +497,7 @@ widgets.image_panel(pictures, ("corners", "turn"), said, columns=9)
 #
 # | what | symptom | default | read |
 # |---|---|---|---|
-# | where it runs | millions of pixels, most of them noise to the eye | in the latents of an autoencoder, as the paper and its sequel on ImageNet; or on raw pixels, see below | [2505.13447](https://arxiv.org/abs/2505.13447) |
+# | where it runs | a million pixels cost too much | in the latents of an autoencoder, as the paper and its sequel on ImageNet; or on raw pixels, see below | [2505.13447](https://arxiv.org/abs/2505.13447) |
 # | times for images | an error, or a wrong broadcast, of (n, 1) with (n, c, h, w) | (n, 1, 1, 1) for $z$ and the target, (n, 1) for the network | above |
 # | how the network sees $r$ and $t$ | raw numbers are hard to use for a large network | sines and cosines of $t$ and of $t-r$, each through a small MLP, added to the label's embedding | [meanflow](https://github.com/Gsunshine/meanflow), `models/models_dit.py` |
 # | weight of the loss | large errors of a few rows rule the batch | the adaptive weight with $p=1$, from the paper; judge by samples, not by the printed 1 | [notebook 8](08_break_it.ipynb) |
