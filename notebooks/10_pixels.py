@@ -281,7 +281,7 @@ for title, metric in (("Fréchet distance", "frechet"), ("sliced W2", "sliced_w2
         highest = digits.record()["floor"][metric][1]
         stars |= {(title, label, nfe) for nfe, values in every.items() if values and max(values) <= highest}
 plots.show(plots.scoreboard(panels, stars, "multiple of the noise floor", highest=4),
-           "Two tables as heat maps, methods by evaluations, from 1.3 to 7 times the noise floor.")
+           "Two tables as heat maps, methods by evaluations, from 1.2 to 7 times the noise floor.")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title The other judges, and the price
