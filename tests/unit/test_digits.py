@@ -1,4 +1,4 @@
-"""Digits: the class is held, the exact velocity and the derivative agree with second methods, the record holds."""
+"""Digits: the condition stays fixed, velocity and derivative agree with second methods, the record holds."""
 
 from itertools import product
 
@@ -24,9 +24,9 @@ def double(net):
     return net.double()
 
 
-def batch(n, held, dtype=torch.float64):
+def batch(n, condition, dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
-    x, eps = (torch.randn(n, 64 + held, generator=generator, dtype=dtype) for _ in range(2))
+    x, eps = (torch.randn(n, 64 + condition, generator=generator, dtype=dtype) for _ in range(2))
     r, t = torch.rand(n, 2, generator=generator, dtype=dtype).sort(dim=1).values.split(1, dim=1)
     return x, eps, r, t
 
@@ -85,10 +85,10 @@ def test_of_half_a_class_and_half_another_it_ends_on_one_of_either(sets):
     assert set(training.classes[which].tolist()) == {3, 8}
 
 
-@pytest.mark.parametrize("held", [10, 11])
-def test_the_derivative_by_hand_is_that_of_forward_mode_and_what_is_held_stays(held):
-    net = double(d.ResidualMLP(held, width=12, inner=20, depth=2))
-    x, eps, r, t = batch(6, held)
+@pytest.mark.parametrize("condition", [10, 11])
+def test_the_derivative_by_hand_is_that_of_forward_mode_and_the_condition_stays(condition):
+    net = double(d.ResidualMLP(condition, width=12, inner=20, depth=2))
+    x, eps, r, t = batch(6, condition)
     z, v = interpolate(x, d.keep_condition(x, eps), t)
     assert (v[:, 64:] == 0).all()
     u, dudt = net.total_derivative(z, r, t, v)
@@ -101,8 +101,8 @@ def test_the_derivative_by_hand_is_that_of_forward_mode_and_what_is_held_stays(h
     assert torch.equal(sample(net, z, 3)[:, 64:], z[:, 64:])
 
 
-def test_a_loss_that_holds_is_the_loss_of_the_plane_on_the_pixels():
-    """Where the network is a function of the pixels, the held columns add nothing to mean flow's loss."""
+def test_a_conditioned_loss_is_the_loss_of_the_plane_on_the_pixels():
+    """Where the network is a function of the pixels, those of the condition add nothing to mean flow's loss."""
     net = double(d.ResidualMLP(width=12, inner=20, depth=1))
     x, eps, r, t = batch(8, 10)
     x[:, 64:] = x[0, 64:]
@@ -110,8 +110,8 @@ def test_a_loss_that_holds_is_the_loss_of_the_plane_on_the_pixels():
     def on_pixels(z, r, t):
         return net(torch.cat([z, x[:, 64:]], dim=1), r, t)[:, :64]
 
-    held = d.conditioned(mean_flow_loss)(net, x, eps, r, t)
-    assert torch.allclose(held, mean_flow_loss(on_pixels, x[:, :64], eps[:, :64], r, t))
+    conditioned = d.conditioned(mean_flow_loss)(net, x, eps, r, t)
+    assert torch.allclose(conditioned, mean_flow_loss(on_pixels, x[:, :64], eps[:, :64], r, t))
 
 
 def test_the_guided_target_is_the_definition_where_the_class_says_all():
