@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lab test notebooks handout colab html weights sweep digits bench results usage badges picture lint clean
+.PHONY: help setup lab test notebooks handout colab site weights sweep digits bench results usage badges picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -10,7 +10,7 @@ setup: .venv/ready  ## build .venv from the pins, if something changed
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,digits,cluster]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,site,digits,cluster]'
 	touch $@
 
 lab: setup  ## open the course in JupyterLab
@@ -28,8 +28,8 @@ handout: setup  ## write copies for a workshop: learners (no solutions), instruc
 colab: setup  ## write notebooks that stand alone, to upload to Google Colab
 	$(BIN)/python tools/make_colab.py
 
-html: setup  ## write every notebook as a page that needs no kernel and no network (four minutes)
-	$(BIN)/python tools/make_html.py
+site: setup  ## build the website from docs/ and the executed notebooks, in dist-site/
+	$(BIN)/python tools/make_site.py
 
 .venv-colab/ready: tests/colab.txt
 	$(PYTHON) -m venv .venv-colab
@@ -54,10 +54,10 @@ results: setup  ## write docs/results.md and the numbers of the README from the 
 usage: setup  ## measure what one learner uses, for the teacher's page (five minutes)
 	$(BIN)/python tools/usage.py
 
-badges: setup  ## put "Open in Colab" into the README, once pyproject.toml has an address
+badges: setup  ## put "Open in Colab" and the website into the README, once pyproject.toml has an address
 	$(BIN)/python tools/make_badges.py
 
-picture: setup  ## draw the README's picture
+picture: setup  ## draw the README's picture, and the moving one of the website's front page
 	$(BIN)/python tools/make_picture.py
 
 lint: setup  ## check the style

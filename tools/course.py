@@ -8,11 +8,14 @@ import jupytext
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from mfutils.widgets.panel import FRAMES
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-REPOSITORY = PROJECT["tool"]["mean-flows"]["repository"]
+REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
 TAG = "v" + PROJECT["project"]["version"]
+PANELS = ROOT / "docs" / "_static" / "panels"  # what the website shows where a notebook has a slider
 WIDGET = "application/vnd.jupyter.widget-view+json"
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({})"
 BOOTSTRAP = '''# In Colab: fetch the module of this course. Elsewhere it is there already.
@@ -42,21 +45,26 @@ def without_outputs(source, solutions):
     return notebook
 
 
-def run(notebook, **environment):
-    """Execute a notebook in place, its panels as the environment variables say (see mfutils/widgets/panel.py), and
-    leave out what a reader without a kernel has no use for. A cell that writes to stderr fails: readers should see no
-    warnings."""
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
-    client.execute(env=os.environ | environment)
+def run(notebook):
+    """Execute a notebook in place and leave out what a reader without a kernel has no use for. Returns the frames of
+    its panels, a dict from cell id (see mfutils/widgets/frames.py). A cell that writes to stderr fails: readers should
+    see no warnings."""
+    client = NotebookClient(notebook, timeout=600, coalesce_streams=True,
+                            resources={"metadata": {"path": str(FOLDER)}})
+    client.execute(env=os.environ | {"MFUTILS_PANELS": "frames"})
+    panels = {}
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
             for output in cell.outputs:
                 if output.get("name") == "stderr":
                     raise RuntimeError(f"this cell writes to stderr:\n{cell.source}\n\n{output.text}")
+                if FRAMES in output.get("data", {}):
+                    panels[cell.id] = output.data[FRAMES]
+            cell.outputs = [output for output in cell.outputs if not {WIDGET, FRAMES} & {*output.get("data", {})}]
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
+    return panels
 
 
 def address(stem, repository=REPOSITORY, tag=TAG):

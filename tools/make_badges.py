@@ -1,18 +1,24 @@
-"""Put "Open in Colab" badges into the README's table, or take them out: `make badges`, once `repository` in
-pyproject.toml has changed. (`make notebooks` puts one above every notebook.)"""
+"""Put the website and "Open in Colab" badges into the README, or take them out: `make badges`, once the addresses in
+pyproject.toml have changed. (`make notebooks` puts a badge above every notebook.)"""
 
 import re
 
-from course import BADGE, REPOSITORY, ROOT, TAG, address
+from course import BADGE, REPOSITORY, ROOT, SITE, TAG, address
+
+READ = "**[Read it online]({})**, sliders included, with nothing to install."
 
 
-def with_badges(readme, repository=REPOSITORY, tag=TAG):
-    """The README with a badge after every notebook's link in the table, or with none without an address."""
+def with_badges(readme, repository=REPOSITORY, site=SITE, tag=TAG):
+    """The README with the website above its picture and a badge after every notebook's link in the table; without an
+    address, with none."""
     readme = re.sub(r" \[!\[Open in Colab\].*?\]\(.*?\)", "", readme)
-    if not repository:
-        return readme
-    return re.sub(r"(?m)^(\| \[.*?\]\(notebooks/(\w+)\.ipynb\))",
-                  lambda link: f"{link[1]} {BADGE.format(address(link[2], repository, tag))}", readme)
+    readme = re.sub(rf"{re.escape(READ).format('.*?')}\n\n", "", readme)
+    if site:
+        readme = readme.replace("\n\n![", f"\n\n{READ.format(site)}\n\n![", 1)
+    if repository:
+        readme = re.sub(r"(?m)^(\| \[.*?\]\(notebooks/(\w+)\.ipynb\))",
+                        lambda link: f"{link[1]} {BADGE.format(address(link[2], repository, tag))}", readme)
+    return readme
 
 
 if __name__ == "__main__":

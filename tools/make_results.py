@@ -161,7 +161,7 @@ def results_page():
     seconds = {in_words(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
                if (values := [run["seconds"] for run in RECORD["runs"] if run["method"] == method])}
     steps, batch = RECORD["recipe"]["n_steps"], RECORD["recipe"]["batch_size"]
-    return f"""# Results
+    return f"""# Results, and how they were measured
 
 Written by `make results` from mfutils/weights/record.json, which `make weights` makes: {len(RECORD['runs'])} runs of
 {steps:,} steps of {batch:,} points, five seeds, {RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']},

@@ -1,5 +1,5 @@
 """A panel is controls over a figure, described once. Displayed, it is live: ipywidgets that redraw. For a page without
-a kernel set the environment variable MFUTILS_PANELS=frames: every picture is then drawn beforehand.
+a kernel set the environment variable MFUTILS_PANELS=frames: every picture is then drawn beforehand and put out as data.
 
 Only what ipywidgets 7.7 and 8 share is used. A live picture is one HTML widget with an <img>, since that alone
 carries alternative text, does not flicker, and is never stacked twice.
@@ -18,6 +18,8 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from .. import plots
+
+FRAMES = "application/vnd.mean-flows.frames+json"
 
 
 class Choice(NamedTuple):
@@ -73,7 +75,7 @@ class Panel:
     def _ipython_display_(self):
         if os.environ.get("MFUTILS_PANELS") == "frames":
             from .frames import frames  # not needed on a live page
-            display(frames(self))
+            display({FRAMES: frames(self)}, raw=True)
         else:
             display(self.live())
 

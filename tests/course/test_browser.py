@@ -1,5 +1,6 @@
 """What a person does: open every notebook in JupyterLab, run it as far as its last slider, and move every slider, by
-key and by mouse. (The cells below are run by nbval, and in Colab's environment.)
+key and by mouse. (The cells below are run by nbval, and in Colab's environment.) It runs every notebook a second time,
+so only where REQUIRE_BROWSER is set, as in CI.
 
 Screenshots go to tests/screenshots, for looking at; waits from a key to its picture are printed.
 """
@@ -20,6 +21,7 @@ import nbformat
 import psutil
 import pytest
 
+pytestmark = pytest.mark.skipif("REQUIRE_BROWSER" not in os.environ, reason="in CI; or set REQUIRE_BROWSER=1")
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"

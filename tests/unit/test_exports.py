@@ -5,11 +5,11 @@ import nbformat
 import pytest
 
 import make_colab
-from course import REPOSITORY, ROOT, opening, sources
+from course import REPOSITORY, ROOT, SITE, opening, sources
 from make_badges import with_badges
 
 STEMS = [path.stem for path in sources()]
-HERE = ("https://github.com/someone/mean-flows", "v1.2")
+HERE = ("https://github.com/someone/mean-flows", "https://someone.github.io/mean-flows/", "v1.2")
 
 
 @pytest.fixture(scope="module")
@@ -47,28 +47,32 @@ def test_the_learners_export_lacks_the_solutions_and_the_outputs_and_nothing_els
     assert not any(cell.get("outputs") for cell in learners.cells)
 
 
-def test_the_readmes_badges_agree_with_the_address():
+def test_the_readmes_badges_agree_with_the_addresses():
     readme = (ROOT / "README.md").read_text()
     assert with_badges(readme) == readme
     assert ("Open in Colab" in readme) == bool(REPOSITORY)
+    assert ("Read it online" in readme) == bool(SITE)
 
 
 def test_without_an_address_there_is_no_badge_and_with_one_there_is_everywhere():
+    repository, site, tag = HERE
     assert opening(STEMS[0], "") == []
-    bare = with_badges((ROOT / "README.md").read_text(), "")
+    bare = with_badges((ROOT / "README.md").read_text(), "", "")
     badged = with_badges(bare, *HERE)
     assert "Open in Colab" not in bare
+    assert "Read it online" not in bare
     assert badged.count("Open in Colab") == len(STEMS)
+    assert 0 < badged.index(f"({site})") < badged.index("![Four rows")  # on the first screen
     for stem in STEMS:
         link = f"https://colab.research.google.com/github/someone/mean-flows/blob/v1.2/notebooks/{stem}.ipynb"
         assert f"({link}) |" in badged
-        badge, bootstrap = opening(stem, *HERE)
+        badge, bootstrap = opening(stem, repository, tag)
         assert link in badge.source
         assert "git+https://github.com/someone/mean-flows@v1.2" in bootstrap.source
     assert with_badges(badged, *HERE) == badged
-    assert with_badges(badged, "") == bare
+    assert with_badges(badged, "", "") == bare
 
 
 def test_no_cell_meant_for_colab_pins_what_colab_has():
-    for cell in opening(STEMS[0], *HERE):
+    for cell in opening(STEMS[0], HERE[0], HERE[2]):
         assert "--no-deps" in cell.source or "pip" not in cell.source

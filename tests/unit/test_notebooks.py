@@ -1,6 +1,7 @@
 """Promises about the notebooks as files: paired, executed, readable without a kernel, and short of breath."""
 
 import ast
+import json
 import re
 import statistics
 
@@ -9,7 +10,7 @@ import nbformat
 import pytest
 
 import mfutils
-from course import FOLDER, from_source, sources
+from course import FOLDER, PANELS, from_source, sources
 
 SOURCES = sources()
 
@@ -78,6 +79,19 @@ def test_it_holds_no_widget_no_machine_path_and_is_light(source, notebook):
     assert "application/vnd.jupyter.widget-view+json" not in text
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)
     assert len(text) < 1_500_000
+
+
+def test_the_website_has_a_panel_for_every_slider_and_no_others(source, notebook):
+    sliders = {f"{source.stem}.{cell.id}" for cell in code_cells(notebook)
+               if re.search(r"^widgets\.", cell.source, re.MULTILINE)}
+    drawn = {path.stem: path.read_text() for path in PANELS.glob(f"{source.stem}.*")}
+    assert set(drawn) == sliders
+    for name, text in drawn.items():
+        assert text.startswith(f'panels["{name}"] = ')
+        panel = json.loads(text.split(" = ", 1)[1])
+        used = {number for _, chosen in panel["pictures"].values() for number in chosen}
+        assert used == set(range(len(panel["strips"])))
+        assert all(len(alt) > 20 for alt, _ in panel["pictures"].values())
 
 
 def test_every_figure_is_described_in_words(notebook):

@@ -1,0 +1,337 @@
+"""The website: built where there is no network, then read in a browser that opens it from its folder.
+
+Screenshots go to tests/screenshots, for looking at.
+"""
+
+import gzip
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+
+from course import FOLDER, ROOT, sources
+
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+NOTEBOOKS = [f"notebooks/{path.stem}" for path in sources()]
+PAGES = ["index", *NOTEBOOKS, "glossary", "results", "teaching", "cluster", "contributing", "credits"]
+WITH_PANELS = sorted({f"notebooks/{path.name.split('.')[0]}" for path in (ROOT / "docs/_static/panels").glob("*.js")})
+HERE = {"repository": "https://github.com/someone/mean-flows", "site": "https://someone.github.io/mean-flows/"}
+WCAG_AA = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+           "rules": {"heading-order": {"enabled": True}, "page-has-heading-one": {"enabled": True}}}
+
+
+def build(root, target):
+    """Build the site of the clone at `root`, where the system allows it in a network of its own with nothing in it."""
+    alone = ["unshare", "--map-root-user", "--net"]
+    possible = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True).returncode == 0
+    done = subprocess.run([*(alone if possible else []), sys.executable, root / "tools" / "make_site.py", target],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return build(ROOT, tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def soups(site):
+    return {path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(), "html.parser")
+            for path in site.rglob("*.html") if "_static" not in path.parts}
+
+
+class View:
+    """A page of the site in a browser; what it loads, and whatever goes wrong, is kept."""
+
+    def __init__(self, site, browser, name, **context):
+        self.site, self.loaded, self.wrong = site, set(), []
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.page.on("request", self.requested)
+        self.page.on("requestfailed", lambda request: self.wrong.append(f"missing: {request.url}"))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("console", lambda line: line.type in {"error", "warning"} and self.wrong.append(line.text))
+        self.page.goto((site / f"{name}.html").as_uri())
+        if name.startswith("notebooks/"):
+            self.page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
+            self.page.evaluate("MathJax.startup.promise.then(() => true)")
+
+    def requested(self, request):
+        if request.url.startswith("data:"):
+            return
+        path = Path(unquote(urlsplit(request.url).path))
+        if request.url.startswith("file:") and path.is_relative_to(self.site):
+            self.loaded.add(path)
+        else:
+            self.wrong.append(f"outside: {request.url}")
+
+    def scroll_through(self):
+        for y in range(0, self.page.evaluate("document.documentElement.scrollHeight"), 600):
+            self.page.evaluate(f"scrollTo(0, {y})")
+            self.page.wait_for_timeout(20)
+        self.page.wait_for_function("[...document.querySelectorAll('figure.panel button')].every(b => !b.disabled)")
+
+
+@pytest.fixture
+def view(site, browser):
+    """view(name, **context): open a page; at the end nothing must have gone wrong on any."""
+    views = []
+
+    def open_page(name, **context):
+        views.append(View(site, browser, name, **context))
+        return views[-1]
+
+    yield open_page
+    for opened in views:
+        opened.context.close()
+        assert opened.wrong == []
+
+
+def test_it_has_every_notebook_and_page_and_no_machine_paths(soups):
+    assert {f"{name}.html" for name in PAGES} <= set(soups)
+    for name, soup in soups.items():
+        assert not re.search(r"/(home|root|tmp|work|Users)/", str(soup)), name
+
+
+def test_links_and_anchors_resolve(site, soups):
+    for name, soup in soups.items():
+        for element in soup.find_all(href=True) + soup.find_all(src=True):
+            link = urlsplit(urljoin((site / name).as_uri(), element.get("href") or element["src"]))
+            if link.scheme != "file":
+                continue
+            path = Path(unquote(link.path))
+            assert path.is_relative_to(site), (name, link)
+            assert path.is_file(), (name, link)
+            if link.fragment and path.suffix == ".html":
+                target = soups[path.relative_to(site).as_posix()]
+                assert target.find(id=unquote(link.fragment)), (name, link)
+
+
+def test_notebooks_stand_in_order_with_previous_and_next(soups):
+    for before, after in itertools.pairwise(["index", *NOTEBOOKS]):
+        (link,) = soups[f"{before}.html"].find_all("a", class_="right-next")
+        assert link["href"].endswith(f"{after.split('/')[-1]}.html")
+        (back,) = soups[f"{after}.html"].find_all("a", class_="left-prev")
+        assert urljoin(f"{after}.html", back["href"]).endswith(f"{before}.html")
+
+
+def test_what_is_folded_in_jupyterlab_is_folded_here(soups):
+    for path in sources():
+        titles = re.findall(r"^# @title (.*)", path.read_text(), re.MULTILINE)
+        folds = soups[f"notebooks/{path.stem}.html"].select("details.hide")
+        assert [fold.summary.find("p").get_text(strip=True) for fold in folds] == titles
+        assert not any(fold.has_attr("open") for fold in folds)
+        assert "aria-label" not in str([fold.summary for fold in folds])
+        for fold in folds:  # a solution is folded with its output, a picture is not
+            assert bool(fold.select(".cell_output")) <= ("Solution" in fold.summary.text)
+
+
+def test_every_picture_is_described(soups):
+    for name in NOTEBOOKS:
+        images = soups[f"{name}.html"].select("article .cell_output img:not(.picture img), article .picture")
+        texts = [image.get("aria-label") or image.get("alt") for image in images]
+        assert texts
+        assert all(len(text) > 20 and "_images" not in text for text in texts), name
+
+
+def test_a_notebook_is_downloaded_as_it_is(site, soups):
+    for name in NOTEBOOKS:
+        links = [link["href"] for link in soups[f"{name}.html"].select("a.btn-download-source-button")]
+        (path,) = {(site / name).parent / link for link in links}
+        assert path.read_bytes() == (FOLDER / path.name).read_bytes()
+
+
+def test_links_to_it_have_a_title_and_a_picture(site, soups):
+    for name in PAGES:
+        tags = {tag["property"]: tag["content"] for tag in soups[f"{name}.html"].find_all("meta", property=True)}
+        assert tags["og:title"] == soups[f"{name}.html"].h1.get_text().removesuffix("#")
+        assert tags["og:description"]
+        assert (site / tags["og:image"]).is_file()
+
+
+def test_with_an_address_it_has_launch_buttons(tmp_path):
+    clone = tmp_path / "clone"
+    for part in ("docs", "notebooks", "tools"):
+        shutil.copytree(ROOT / part, clone / part)
+    project = (ROOT / "pyproject.toml").read_text()
+    for name, address in HERE.items():
+        project = re.sub(rf'(?m)^{name} = ".*?"', f'{name} = "{address}"', project)
+    (clone / "pyproject.toml").write_text(project)
+    built = build(clone, tmp_path / "site")
+    page = (built / f"{NOTEBOOKS[0]}.html").read_text()
+    assert f'"{HERE["repository"]}"' in page
+    assert "https://colab.research.google.com/github/someone/mean-flows/blob/v0.1.0/notebooks/01_flow.ipynb" in page
+    assert "https://mybinder.org/v2/gh/someone/mean-flows/v0.1.0?urlpath=lab/tree/notebooks/01_flow.ipynb" in page
+    assert f'content="{HERE["site"]}_static/card.png"' in page
+    assert f'href="{HERE["site"]}notebooks/01_flow.html"' in page  # as the one address of the page
+    assert f'{HERE["repository"]}/blob/v0.1.0/tools/runs.py' in (built / "cluster.html").read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_it_opens_from_its_folder_whole_light_and_for_everyone(view, name, record_property):
+    opened = view(name, viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = opened.page
+    opened.scroll_through()
+    formulas = page.locator("article .math").count()
+    assert page.locator("article .math mjx-container").count() == formulas
+    assert page.locator("mjx-merror").count() == 0
+    assert not re.search(r"\\\(|\$\$|\\mathbb", page.locator("article").inner_text())
+    megabytes = sum(weight(path) for path in opened.loaded) / 1e6
+    record_property(f"site, {name}", f"{megabytes:.2f} MB as sent")
+    assert megabytes < 4
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert page.locator(f'html[data-theme="{theme}"]').count() == 1
+        found = Axe().run(page, options=WCAG_AA)
+        assert found.violations_count == 0, (theme, found.generate_report())
+
+
+def weight(path):
+    """The bytes of a file as servers of static pages send it: text is compressed."""
+    data = path.read_bytes()
+    return len(gzip.compress(data)) if path.suffix in {".html", ".js", ".css", ".svg"} else len(data)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_phone_needs_no_sideways_scrolling(view, name):
+    page = view(name, viewport={"width": 400, "height": 800}, color_scheme="dark").page
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    outside = page.evaluate("""() => [...document.querySelectorAll("article *")].filter(element => {
+        for (let box = element; box.tagName != "ARTICLE"; box = box.parentElement)
+            if (getComputedStyle(box).overflowX != "visible" || box.tagName.startsWith("MJX-")) return false
+        return element.getBoundingClientRect().right > 400
+    }).map(element => element.outerHTML.slice(0, 100))""")
+    assert outside == []
+
+
+@pytest.mark.parametrize("name", WITH_PANELS)
+def test_every_knob_changes_its_picture_and_the_picture_says_so(view, name):
+    opened = view(name)
+    opened.scroll_through()
+    for panel in opened.page.locator("figure.panel").all():
+        for knob in panel.locator("input, select").all():
+            before = shown(panel)
+            if knob.evaluate("knob => knob.options?.length == 1"):
+                continue  # a menu of one, where the notebook has more
+            knob.focus()
+            at_its_end = knob.evaluate("knob => knob.value == knob.max")
+            opened.page.keyboard.press("ArrowLeft" if at_its_end else "ArrowRight")
+            now = shown(panel)
+            label = knob.evaluate("knob => knob.selectedOptions ? knob.selectedOptions[0].text"
+                                  " : knob.nextElementSibling.textContent")
+            assert label in now[0]
+            assert now[0] != before[0]
+            assert now[1] != before[1]
+
+
+def shown(panel):
+    picture = panel.locator(".picture")
+    return picture.get_attribute("aria-label"), [image.get_attribute("src") for image in picture.locator("img").all()]
+
+
+def test_every_story_plays_and_stops(view):
+    opened = view("notebooks/01_flow")
+    opened.scroll_through()
+    for panel in opened.page.locator("figure.panel").all():
+        first = shown(panel)
+        button = panel.get_by_role("button")
+        button.click()
+        opened.page.wait_for_timeout(1000)  # one tick
+        button.click()
+        second = shown(panel)
+        assert second != first
+        opened.page.wait_for_timeout(800)
+        assert shown(panel) == second
+
+
+def test_r_never_passes_t(view):
+    opened = view("notebooks/02_average_velocity")
+    opened.scroll_through()
+    panel = opened.page.locator("figure.panel").first
+    r, t = (panel.locator(f'input[name="{name}"]') for name in "rt")
+    for knob, key, end in ((t, "Home", "0"), (r, "End", "10"), (t, "Home", "0")):
+        knob.focus()
+        opened.page.keyboard.press(key)
+        assert r.input_value() == t.input_value() == end
+
+
+def test_frames_come_when_the_panel_is_near(view):
+    opened = view("notebooks/08_break_it", viewport={"width": 1280, "height": 800})
+    assert not [path for path in opened.loaded if path.parent.name == "panels"]
+    opened.scroll_through()
+    assert len([path for path in opened.loaded if path.parent.name == "panels"]) == 1
+
+
+def test_tables_of_results_sort_up_and_down(view):
+    page = view("results").page
+    table = page.locator("article table").nth(1)  # sliced W2 on the board
+
+    def column(k):
+        return [cell.split(" ")[0] for cell in table.locator(f"tbody tr td:nth-child({k})").all_inner_texts()]
+
+    for k in (2, 3):
+        button, texts = table.locator("th button").nth(k - 1), column(k)
+        values, none = sorted(float(text) for text in texts if text), [text for text in texts if not text]
+        for name, expected in (("ascending", values), ("descending", values[::-1])):
+            button.click()
+            assert table.locator(f'th[aria-sort="{name}"]').count() == 1
+            assert [float(text) for text in column(k)[:len(values)]] == expected
+            assert column(k)[len(values):] == none
+    assert [text for text in column(2) if not text]  # there was something to keep last
+    table.locator("th button").first.click()
+    assert column(1) == sorted(column(1))
+
+
+def test_search_finds_what_is_in_a_notebook(view):
+    page = view("search").page
+    page.goto(page.url + "?q=midpoint")
+    page.locator("#search-results li a").first.wait_for()
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert any("01_flow" in link for link in found)
+
+
+def test_the_front_pages_picture_moves_and_can_be_stopped_and_moved_by_key(view):
+    page = view("index", reduced_motion="no-preference").page
+    canvases, slider, button = (page.locator(f"#hero {kind}") for kind in ("canvas", "input", "button"))
+
+    def pixels():
+        return canvases.evaluate_all("squares => squares.map(square => square.toDataURL())")
+
+    first = pixels()
+    page.wait_for_timeout(400)
+    assert all(a != b for a, b in zip(first, pixels()))
+    button.click()
+    stopped = pixels()
+    page.wait_for_timeout(300)
+    assert pixels() == stopped
+    slider.focus()
+    page.keyboard.press("End")
+    assert page.locator("#hero output").inner_text() == "t = 0.00"
+    assert all(a != b for a, b in zip(stopped, pixels()))
+
+
+def test_the_front_pages_picture_rests_where_motion_is_not_wanted(view):
+    page = view("index", reduced_motion="reduce").page
+    before = page.locator("#hero input").input_value()
+    page.wait_for_timeout(400)
+    assert page.locator("#hero input").input_value() == before
+    assert page.locator("#hero button").inner_text() == "play"
+
+
+@pytest.mark.parametrize("name", ["index", "notebooks/01_flow", "notebooks/05_comparison"])
+def test_screenshots_for_looking_at(view, name):
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for width, theme in itertools.product((1280, 400), ("light", "dark")):
+        opened = view(name, viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce")
+        opened.scroll_through()
+        opened.page.evaluate("scrollTo(0, 0)")
+        opened.page.screenshot(path=SCREENSHOTS / f"site-{name.split('/')[-1]}-{width}-{theme}.png", full_page=True)
