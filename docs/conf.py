@@ -33,6 +33,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["panels.js"]
 html_baseurl = SITE
+html_use_index = False
 html_copy_source = True  # what the download button gives
 html_show_search_summary = False  # it fetches pages, which one that was opened from a folder may not
 html_theme_options = {

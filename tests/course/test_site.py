@@ -24,6 +24,8 @@ PAGES = ["index", *NOTEBOOKS, "glossary", "results", "teaching", "cluster", "con
 WITH_PANELS = sorted({f"notebooks/{path.name.split('.')[0]}" for path in (ROOT / "docs/_static/panels").glob("*.js")})
 HERE = {"repository": "https://github.com/someone/mean-flows", "site": "https://someone.github.io/mean-flows/"}
 WCAG_AA = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+           "resultTypes": ["violations"],
+           "preload": False,  # of style sheets, which a page from a folder may not fetch
            "rules": {"heading-order": {"enabled": True}, "page-has-heading-one": {"enabled": True}}}
 
 
@@ -176,7 +178,7 @@ def test_with_an_address_it_has_launch_buttons(tmp_path):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_it_opens_from_its_folder_whole_light_and_for_everyone(view, name, record_property):
+def test_it_opens_from_its_folder_whole_light_and_readable_by_everyone(view, name, record_property):
     opened = view(name, viewport={"width": 1280, "height": 900}, color_scheme="light")
     page = opened.page
     opened.scroll_through()
@@ -187,30 +189,31 @@ def test_it_opens_from_its_folder_whole_light_and_for_everyone(view, name, recor
     megabytes = sum(weight(path) for path in opened.loaded) / 1e6
     record_property(f"site, {name}", f"{megabytes:.2f} MB as sent")
     assert megabytes < 4
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        assert page.locator(f'html[data-theme="{theme}"]').count() == 1
-        found = Axe().run(page, options=WCAG_AA)
-        assert found.violations_count == 0, (theme, found.generate_report())
+    found = Axe().run(page, options=WCAG_AA)
+    assert found.violations_count == 0, found.generate_report()
+    page.emulate_media(color_scheme="dark")
+    page.locator('html[data-theme="dark"]').wait_for()
+    page.evaluate("document.getAnimations().forEach(fading => fading.finish())")
+    found = Axe().run(page, options={**WCAG_AA, "runOnly": ["color-contrast"]})
+    assert found.violations_count == 0, found.generate_report()
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert beyond_the_edge(page) == []
+
+
+def beyond_the_edge(page):
+    """What makes a reader scroll the page sideways; what scrolls within itself does not."""
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
+    return page.evaluate("""() => [...document.querySelectorAll("article *")].filter(element => {
+        for (let box = element; box.tagName != "ARTICLE"; box = box.parentElement)
+            if (getComputedStyle(box).overflowX != "visible" || box.tagName.startsWith("MJX-")) return false
+        return element.getBoundingClientRect().right > innerWidth
+    }).map(element => element.outerHTML.slice(0, 100))""")
 
 
 def weight(path):
     """The bytes of a file as servers of static pages send it: text is compressed."""
     data = path.read_bytes()
     return len(gzip.compress(data)) if path.suffix in {".html", ".js", ".css", ".svg"} else len(data)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_phone_needs_no_sideways_scrolling(view, name):
-    page = view(name, viewport={"width": 400, "height": 800}, color_scheme="dark").page
-    page.wait_for_timeout(300)
-    assert page.evaluate("document.documentElement.scrollWidth") == 400
-    outside = page.evaluate("""() => [...document.querySelectorAll("article *")].filter(element => {
-        for (let box = element; box.tagName != "ARTICLE"; box = box.parentElement)
-            if (getComputedStyle(box).overflowX != "visible" || box.tagName.startsWith("MJX-")) return false
-        return element.getBoundingClientRect().right > 400
-    }).map(element => element.outerHTML.slice(0, 100))""")
-    assert outside == []
 
 
 @pytest.mark.parametrize("name", WITH_PANELS)
@@ -292,8 +295,11 @@ def test_tables_of_results_sort_up_and_down(view):
 
 
 def test_search_finds_what_is_in_a_notebook(view):
-    page = view("search").page
-    page.goto(page.url + "?q=midpoint")
+    page = view("glossary").page
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("Control+K")
+    page.keyboard.type("midpoint")
+    page.keyboard.press("Enter")
     page.locator("#search-results li a").first.wait_for()
     found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert any("01_flow" in link for link in found)
@@ -332,6 +338,7 @@ def test_screenshots_for_looking_at(view, name):
     SCREENSHOTS.mkdir(exist_ok=True)
     for width, theme in itertools.product((1280, 400), ("light", "dark")):
         opened = view(name, viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce")
-        opened.scroll_through()
-        opened.page.evaluate("scrollTo(0, 0)")
-        opened.page.screenshot(path=SCREENSHOTS / f"site-{name.split('/')[-1]}-{width}-{theme}.png", full_page=True)
+        if name != "index":
+            opened.page.locator("figure.panel").first.scroll_into_view_if_needed()
+            opened.page.locator("figure.panel button:enabled").first.wait_for()
+        opened.page.screenshot(path=SCREENSHOTS / f"site-{name.split('/')[-1]}-{width}-{theme}.png")
