@@ -12,7 +12,7 @@ def with_badges(readme, repository=REPOSITORY, site=SITE, tag=TAG):
     """The README with the website above its picture and a badge after every notebook's link in the table; without an
     address, with none."""
     readme = re.sub(r" \[!\[Open in Colab\].*?\]\(.*?\)", "", readme)
-    readme = re.sub(rf"{re.escape(READ).format('.*?')}\n\n", "", readme)
+    readme = re.sub(re.escape(READ.format("@")).replace("@", ".*?") + "\n\n", "", readme)
     if site:
         readme = readme.replace("\n\n![", f"\n\n{READ.format(site)}\n\n![", 1)
     if repository:
