@@ -14,7 +14,6 @@ REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"][
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./((?!docs/)[^)]+)\)")  # a link to a file that is not on the site
 
 project = html_title = "Mean Flows"
-author = "the authors of Mean Flows"
 root_doc = "index"
 extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx-mathjax-offline", "sphinxext.opengraph", "sphinx_design",
               "sphinx_copybutton"]
@@ -22,8 +21,9 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_substitutions = {
+    "clone": f"a clone of [the repository]({REPOSITORY})" if REPOSITORY else "the folder of the course",
     "colab": "Press the rocket above any notebook, then *Colab*." if REPOSITORY else
-             "`make colab` writes notebooks that stand alone: in Colab, *File > Upload* one.",
+             "In the folder of the course, `make colab` writes notebooks that stand alone: *File > Upload* one.",
 }
 
 html_theme = "sphinx_book_theme"
@@ -43,6 +43,8 @@ html_theme_options = {
     "launch_buttons": {"colab_url": "https://colab.research.google.com", "binderhub_url": "https://mybinder.org",
                        "notebook_interface": "jupyterlab"} if REPOSITORY else {},
     "logo": {"text": "Mean Flows"},
+    "footer_content_items": ["extra-footer.html"],
+    "extra_footer": "A course about MeanFlow, independent of the authors of the method. MIT licence.",
     "navbar_persistent": [],  # one search field is enough
     "show_toc_level": 2,
     "pygments_light_style": "a11y-high-contrast-light",
@@ -63,6 +65,7 @@ def for_the_site(app, docname, source):
         source[0] = OUTSIDE.sub(outside, source[0])
         return
     notebook = json.loads(source[0])
+    notebook["cells"] = [cell for cell in notebook["cells"] if "colab" not in cell["metadata"].get("tags", [])]
     for cell in notebook["cells"]:
         text = cell["source"] = "".join(cell["source"]).replace("](../docs/", "](../")
         tags = cell["metadata"].get("tags", [])

@@ -61,7 +61,8 @@ def table(rows, corner="", shades=None):
 
     def element(tag, cell, colour=None):
         style = f' style="background: {colour}; color: {INK}"' if colour else ""
-        return f"<{tag}{style}>{html.escape(str(cell))}</{tag}>"
+        text = html.escape(str(cell)).replace("± ", "±&nbsp;")  # a spread stays with its sign
+        return f"<{tag}{style}>{text}</{tag}>"
 
     head = "".join(element("th", cell) for cell in lines[0])
     body = "".join("<tr>" + element("th", label) + "".join(

@@ -445,5 +445,5 @@ print("It ranks them differently, and u = 0 would score a perfect zero: consiste
 #
 # * Geng et al., [Mean Flows](https://arxiv.org/abs/2505.13447) and [Improved Mean Flows](https://arxiv.org/abs/2512.02012) (2025).
 # * Boffi et al., [flow maps by self-distillation](https://arxiv.org/abs/2505.18825) (2025).
-# * All tables by steps, with spreads: [docs/results.md](../docs/results.md).
+# * All tables by steps, with spreads: [results, and how they were measured](../docs/results.md).
 # * Raymond Fan, *Introduction to Mean Flow* (2025).

@@ -344,7 +344,10 @@ widgets.image_panel(pictures, ("method", "NFE"), said)
 #
 # On large and varied data, samples of a class are often unclear. So nearly everybody uses classifier-free guidance ([Ho and Salimans 2022](https://arxiv.org/abs/2207.12598)), which exaggerates what the class changes. Our digits hardly need it, but they show how it works:
 #
-# $$v_\omega(z, t \mid c) = v(z, t \mid c) + (\omega - 1)\,\big(v(z, t \mid c) - v(z, t)\big) = \omega\, v(z, t \mid c) + (1-\omega)\, v(z, t).$$
+# $$\begin{aligned}
+# v_\omega(z, t \mid c) &= v(z, t \mid c) + (\omega - 1)\,\big(v(z, t \mid c) - v(z, t)\big) \\
+# &= \omega\, v(z, t \mid c) + (1-\omega)\, v(z, t).
+# \end{aligned}$$
 #
 # When sampling, that costs two evaluations a step. But $v_\omega$ is a velocity like any other. It has a flow (which in general ends in no sharpened version of the data, but somewhere else), the flow has an average velocity, and that obeys the identity of notebook 2 with $v_\omega$ in the place of $v$. So put $v_\omega$ into the loss, and one evaluation has the guidance in it (Geng et al. 2025, Section 4.2). Make $\omega-1$ one more column of the condition, and one network serves every $\omega$; a 0 means "no guidance".
 #

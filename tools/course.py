@@ -77,5 +77,6 @@ def opening(stem, repository=REPOSITORY, tag=TAG):
     """The cells that stand above a notebook's first: badge and bootstrap, or none without an address."""
     if not repository:
         return []
-    return [new_markdown_cell(BADGE.format(address(stem, repository, tag))),
-            new_code_cell(BOOTSTRAP.format(repository, tag))]
+    tags = {"tags": ["colab"]}  # the website leaves them out
+    return [new_markdown_cell(BADGE.format(address(stem, repository, tag)), id="badge", metadata=tags),
+            new_code_cell(BOOTSTRAP.format(repository, tag), id="bootstrap", metadata=tags)]

@@ -17,7 +17,8 @@ from course import PANELS, from_source, run, sources
 def main(source):
     """Run one percent script as a notebook; write it with its outputs, and the frames of its panels."""
     notebook = from_source(source)
-    for number, cell in enumerate(notebook.cells, start=1):
+    own = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(own, start=1):
         cell.id = f"cell-{number:03}"  # not random: re-making an unchanged notebook changes no line
     panels = run(notebook)
     nbformat.write(notebook, source.with_suffix(".ipynb"))

@@ -57,7 +57,8 @@ def card(path, landing):
     plots.dots(axes[0], path[0], plots.NOISE, 3)
     plots.arrows(axes[1], path[0][:60], (landing - path[0])[:60], plots.METHOD[METHOD], 0.006)
     plots.dots(axes[2], landing, plots.METHOD[METHOD], 3)
-    fig.suptitle("Mean Flows, from derivation to one step", fontsize=26)
+    fig.suptitle("Mean Flows, from derivation to one step", fontsize=28, y=0.95)
+    fig.text(0.5, 0.05, "A Jupyter course on one-step generative modelling", fontsize=18, ha="center")
     for ax in axes:
         ax.title.set_fontsize(16)
     return fig

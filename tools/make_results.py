@@ -97,7 +97,7 @@ def by_steps(metric):
                 if solver == "own" and method == "flow_matching":
                     continue
                 line = in_words(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
-                rows[line] = {f"{nfe} NFE": "" for nfe in (1, 2, 4, 8, 12, 16, 24, 32, 64, 128)}
+                rows[line] = {f"{nfe} NFE": "–" for nfe in (1, 2, 4, 8, 12, 16, 24, 32, 64, 128)}
                 every = next(run for run in RECORD["runs"] if solver in run)[solver][metric]
                 for nfe in every:
                     rows[line][f"{nfe} NFE"] = spread(scores(name, method, metric, nfe, solver))
@@ -138,7 +138,7 @@ def of_digits(metric):
         label = in_words(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
         label += f", {steps:,} steps" if steps != usual else ""
         every = {nfe: digits.scored(method, metric, nfe, solver, steps) for nfe in (1, 2, 4, 8, 32)}
-        rows[label] = {f"{nfe} NFE": spread(values) if values else "" for nfe, values in every.items()}
+        rows[label] = {f"{nfe} NFE": spread(values) if values else "–" for nfe, values in every.items()}
     return table(rows)
 
 
@@ -160,14 +160,20 @@ def digits_part():
 def results_page():
     seconds = {in_words(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
                if (values := [run["seconds"] for run in RECORD["runs"] if run["method"] == method])}
+    compared = sum(run["method"] in METHODS for run in RECORD["runs"])
     steps, batch = RECORD["recipe"]["n_steps"], RECORD["recipe"]["batch_size"]
     return f"""# Results, and how they were measured
 
-Written by `make results` from mfutils/weights/record.json, which `make weights` makes: {len(RECORD['runs'])} runs of
-{steps:,} steps of {batch:,} points, five seeds, {RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']},
-Python {RECORD['python']}. Distances are from {RECORD['n']:,} points, mean ± standard deviation over seeds; map errors
-(rms) from {RECORD['n_of_map_error']:,}. Noise floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets.
-Within a seed all methods share noise and target, so that differences can be paired. Training, one run, one thread:
+How good the samples of every method are, by the number of evaluations a sample costs (NFE). On the website, press the
+head of a column to sort by it.
+
+There are {len(RECORD['runs'])} runs of {steps:,} steps of {batch:,} points: {compared} of the four methods that
+notebook 5 compares, and {len(RECORD['runs']) - compared} of the steps between them. Five seeds,
+{RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']}, Python {RECORD['python']}. Distances are from
+{RECORD['n']:,} points, mean ± standard deviation over seeds; map errors (rms) from {RECORD['n_of_map_error']:,}. Noise
+floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets. Within a seed all methods share noise and target,
+so that differences can be paired. `make weights` makes the runs and writes mfutils/weights/record.json; `make results`
+writes this page. Training, one run, one thread:
 
 {table(seconds, "median over runs")}
 

@@ -21,6 +21,6 @@ def main(target):
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if sys.argv[1:] else "dist-site")
-    shutil.rmtree(target, ignore_errors=True)
-    sys.exit(main(target))
+    if not sys.argv[1:]:
+        shutil.rmtree(ROOT / "dist-site", ignore_errors=True)  # else pages that are gone would stay
+    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "dist-site"))

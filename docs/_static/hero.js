@@ -3,7 +3,7 @@
 document.addEventListener("DOMContentLoaded", () => {
   const hero = document.getElementById("hero"), [left, right] = hero.querySelectorAll("canvas")
   const slider = hero.querySelector("input"), output = hero.querySelector("output"), play = hero.querySelector("button")
-  const SECONDS = 6, REST = 1.5, JUMPS = 60, LIMIT = 2.7  // of one run, at its end; steps drawn; of the view
+  const SECONDS = 6, REST = 1.5, JUMPS = 60, LIMIT = 3  // of one run, at its end; steps drawn; of the view
   const [path, field, landing] = [HERO.path, HERO.field, HERO.landing].map(unpacked)
   const size = 2 * HERO.n, side = HERO.arrows, last = HERO.times - 1
 
@@ -61,15 +61,17 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
-  function drawJumps(pen, share) {
-    for (let i = 0; i < JUMPS && share > 0; i++) {
-      const here = onChord(i, 0), there = onChord(i, share)
+  function drawJumps(pen) {
+    for (let i = 0; i < JUMPS; i++) {
+      const here = onChord(i, 0), there = onChord(i, 1)
       arrow(pen, here, [there[0] - here[0], there[1] - here[1]])
     }
   }
 
+  let share = 0  // of the way from noise to data; the slider knows hundredths only
+
   function show() {
-    const share = +slider.value
+    slider.value = share
     output.textContent = slider.ariaValueText = `t = ${(1 - share).toFixed(2)}`
     const style = getComputedStyle(hero)
     for (const [canvas, where, method] of [[left, onPath, "--field"], [right, onChord, "--step"]]) {
@@ -78,7 +80,7 @@ document.addEventListener("DOMContentLoaded", () => {
       pen.lineWidth = 0.022
       pen.globalAlpha = 0.8
       if (canvas == left) drawField(pen, share)
-      else drawJumps(pen, share)
+      else drawJumps(pen)
     }
   }
 
@@ -87,8 +89,8 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!playing) return
     const passed = (now - (before ?? now)) / 1000
     before = now
-    if (+slider.value < 1) slider.value = Math.min(1, +slider.value + passed / SECONDS)
-    else if ((rest += passed) > REST) slider.value = rest = 0
+    if (share < 1) share = Math.min(1, share + passed / SECONDS)
+    else if ((rest += passed) > REST) share = rest = 0
     show()
     requestAnimationFrame(tick)
   }
@@ -101,11 +103,15 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   play.onclick = () => run(!playing)
-  slider.oninput = () => { run(false); show() }
+  slider.oninput = () => { share = +slider.value; run(false); show() }
   new ResizeObserver(show).observe(hero)
   new MutationObserver(show).observe(document.documentElement, { attributeFilter: ["data-theme"] })
-  new IntersectionObserver(([entry]) => { if (!entry.isIntersecting) run(false) }).observe(hero)
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) slider.value = 0.6
-  else run(true)
   show()
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) share = 0.6
+  else run(true)
+  let wanted = playing  // when it is in view again
+  new IntersectionObserver(([{ isIntersecting }]) => {
+    if (isIntersecting) run(wanted)
+    else [wanted, playing] = [playing, false]
+  }).observe(hero)
 })

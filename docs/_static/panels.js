@@ -24,14 +24,17 @@ function wire(panel) {
   }
 
   let playing = null
-  play.ariaLabel = "play " + runs.name
-  play.onclick = () => {
-    play.textContent = playing ? "play" : "stop"
-    play.ariaPressed = !playing
-    playing = playing ? clearInterval(playing) : setInterval(advance, 700)
+  function run(on) {
+    clearInterval(playing)
+    playing = on && setInterval(advance, 700)
+    play.textContent = on ? "stop" : "play"
+    play.ariaLabel = `${play.textContent} ${runs.name}`
   }
-  for (const knob of knobs) knob.oninput = () => show(knob)
-  for (const control of [...knobs, play]) control.disabled = false
+
+  play.onclick = () => run(!playing)
+  for (const knob of knobs) knob.oninput = () => { run(false); show(knob) }
+  for (const control of [...knobs, play]) control.disabled = control.options?.length == 1  // nothing to choose there
+  run(false)
   show(runs)
 }
 

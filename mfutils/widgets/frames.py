@@ -91,7 +91,8 @@ class Knob(NamedTuple):
             return f'<label>{self.name} <select name="{self.name}" disabled>{options}</select></label>'
         last, labels = len(self.labels) - 1, html.escape(json.dumps(self.labels))
         return (f'<label>{self.name} <input type="range" name="{self.name}" disabled min="0" max="{last}" '
-                f'value="{self.start}" data-labels="{labels}"><output>{self.labels[self.start]}</output></label>')
+                f'value="{self.start}" data-labels="{labels}">'
+                f'<output aria-live="off">{self.labels[self.start]}</output></label>')
 
 
 def knobs_of(control):
