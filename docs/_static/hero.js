@@ -106,7 +106,6 @@ document.addEventListener("DOMContentLoaded", () => {
   slider.oninput = () => { share = +slider.value; run(false); show() }
   new ResizeObserver(show).observe(hero)
   new MutationObserver(show).observe(document.documentElement, { attributeFilter: ["data-theme"] })
-  show()
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) share = 0.6
   else run(true)
   let wanted = playing  // when it is in view again

@@ -20,6 +20,9 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+import torch
+
+from mfutils import plots
 
 pytestmark = pytest.mark.skipif("REQUIRE_BROWSER" not in os.environ, reason="in CI; or set REQUIRE_BROWSER=1")
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -141,6 +144,19 @@ def drag(page, handle, by, steps):
     page.mouse.up()
 
 
+def milliseconds_to_draw():
+    """What a picture like those of the sliders takes on this machine, in the best of five."""
+    waits = []
+    for _ in range(5):
+        fig = plots.clouds({"samples": torch.randn(4000, 2), "target": torch.randn(4000, 2)}, size=3)
+        plots.png(fig)  # lays it out
+        fig.set_layout_engine("none")
+        start = time.perf_counter()
+        plots.png(fig)
+        waits.append(1000 * (time.perf_counter() - start))
+    return min(waits)
+
+
 def megabytes(lab, page):
     """What the largest kernel holds, and what the page's scripts hold."""
     devtools = page.context.new_cdp_session(page)
@@ -186,9 +202,10 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
         cell.screenshot(path=SCREENSHOTS / f"{name}-{number}.png")
     page.close()
     late = sorted(statistics.quantiles(waits, n=20, method="inclusive")[-1] for waits in rounds)
-    record_property(name, f"key to picture, median {statistics.median(sum(rounds, [])):.0f} ms, "
-                          f"95 % within {late[0]:.0f} to {late[-1]:.0f} ms by round")
-    assert late[0] < 150
+    drawing = milliseconds_to_draw()
+    record_property(name, f"key to picture, median {statistics.median(sum(rounds, [])):.0f} ms, 95 % within "
+                          f"{late[0]:.0f} to {late[-1]:.0f} ms by round; a picture is drawn in {drawing:.0f} ms")
+    assert late[0] < max(150, 4 * drawing)  # a slow machine draws slowly, too
 
 
 def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_data_notebook, record_property):
@@ -242,4 +259,4 @@ def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_dat
     page.locator(".jp-OutputArea").screenshot(path=SCREENSHOTS / "own_data.png")
     page.close()
     record_property("own data", f"act to picture, {min(waits):.0f} to {max(waits):.0f} ms")
-    assert statistics.median(waits) < 400
+    assert statistics.median(waits) < max(400, 10 * milliseconds_to_draw())
