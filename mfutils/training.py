@@ -59,7 +59,8 @@ def train(net, loss, data, times, noise=None, *, n_steps=5000, batch_size=1024, 
     start = checkpoints.load(resume, recipe, history, generator, parts) if resume else 0
 
     average = [ema.module] if with_average else []
-    bar = trange(start, n_steps, initial=start, total=n_steps, leave=False)
+    bar = trange(start, n_steps, initial=start, total=n_steps, leave=False,
+                 mininterval=0.5)  # a client that reads late loses messages if there are thousands
     with one_thread(), checkpoints.stop_between_steps() as stop, bar:
         for step in bar:
             batch = draw_batch(batch_size, data, noise, times, generator, check=step == start)
