@@ -34,8 +34,7 @@ html_css_files = ["site.css"]
 html_js_files = ["panels.js"]
 html_baseurl = SITE
 html_use_index = False
-html_copy_source = True  # what the download button gives
-html_show_search_summary = False  # it fetches pages, which one that was opened from a folder may not
+html_show_search_summary = False  # summaries are fetched, which a page opened from a folder may not do
 html_theme_options = {
     "repository_url": REPOSITORY,
     "repository_branch": TAG,

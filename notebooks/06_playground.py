@@ -62,7 +62,7 @@ fig = plots.gallery({"data": {text: dist.sample(4000) for text, dist in examples
 plots.show(fig, "Points in the shape of a flower, a chess knight, a telephone, and the word Flow.")
 
 # %% [markdown]
-# Now yours. (The website cannot run it; open this notebook in JupyterLab or Colab.) Write a word or a symbol (♞ ❄ ♫ ✈), choose a file, or draw with the mouse. A file is a picture, even a photo of a drawing
+# Now yours. (On the website this cell does not run: open the notebook in JupyterLab or Colab.) Write a word or a symbol (♞ ❄ ♫ ✈), choose a file, or draw with the mouse. A file is a picture, even a photo of a drawing
 # on paper, or a list of points with two numbers in every line. The picture beside it shows what counts. Then run the cells below, but not this one again, which starts afresh. Which part of your shape will be the hardest for one step?
 
 # %%

@@ -131,7 +131,8 @@ def show_edits(*groups):
 def show_clouds(group):
     """Samples on the board, of the recipe first."""
     cases = ["as it should be", *GROUPS[group]]
-    titles = {case: "\n".join(textwrap.wrap(case, max(13, 110 // len(cases)))) for case in cases}
+    letters = min(22, max(13, 110 // len(cases)))  # over one square
+    titles = {case: "\n".join(textwrap.wrap(case, letters)) for case in cases}
     rows = {f"{steps} step{'s' * (steps > 1)}": {titles[case]: swept_points("checkerboard", case)[k] for case in cases}
             for k, steps in enumerate((1, 8))}
     plots.show(plots.gallery(rows, size=min(1.9, 10.5 / len(cases))),

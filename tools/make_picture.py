@@ -35,7 +35,8 @@ def followed(board, z_1):
 
 
 def field(board):
-    """−v on a grid at all TIMES, not a number where hardly anybody is: (times, arrows², 2)."""
+    """−v on a grid at all TIMES, not a number where hardly anybody is: (times, arrows², 2). Near t = 0 the velocity
+    grows like 1/t outside the squares, so the last arrows are those of t = 0.02."""
     places, crowd = plots.grid(ARROWS), followed(board, gaussian(20_000))
     steps = []
     for t, points in zip(TIMES, crowd):
@@ -46,7 +47,8 @@ def field(board):
 
 def packed(values):
     """Numbers in the plane's units as base64 of little-endian 16-bit thousandths; −32768 is not a number."""
-    thousandths = (1000 * values).round().nan_to_num(-32768).short()
+    thousandths = (1000 * values).round().nan_to_num(-32768)
+    assert thousandths.abs().max() <= 32768
     return base64.b64encode(thousandths.numpy().astype("<i2").tobytes()).decode()
 
 

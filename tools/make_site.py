@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from sphinx.cmd.build import main as sphinx_build
 
-ROOT = Path(__file__).parent.parent
+from course import FOLDER, ROOT
 
 
 def main(target):
@@ -15,7 +15,7 @@ def main(target):
     with TemporaryDirectory() as folder:
         pages = Path(folder) / "pages"
         shutil.copytree(ROOT / "docs", pages, ignore=shutil.ignore_patterns("_*", "conf.py"))
-        shutil.copytree(ROOT / "notebooks", pages / "notebooks", ignore=shutil.ignore_patterns("*.py", ".*"))
+        shutil.copytree(FOLDER, pages / "notebooks", ignore=shutil.ignore_patterns("*.py", ".*"))
         return sphinx_build(["--builder=html", "--fail-on-warning", "--quiet", f"--conf-dir={ROOT / 'docs'}",
                              f"--doctree-dir={folder}/doctrees", str(pages), str(target)])
 

@@ -3,7 +3,8 @@
 document.addEventListener("DOMContentLoaded", () => {
   const hero = document.getElementById("hero"), [left, right] = hero.querySelectorAll("canvas")
   const slider = hero.querySelector("input"), output = hero.querySelector("output"), play = hero.querySelector("button")
-  const SECONDS = 6, REST = 1.5, JUMPS = 60, LIMIT = 3  // of one run, at its end; steps drawn; of the view
+  const SECONDS = 6, REST = 1.5  // of one run, and at its end
+  const JUMPS = 60  // points whose step is drawn; all would be a thicket
   const [path, field, landing] = [HERO.path, HERO.field, HERO.landing].map(unpacked)
   const size = 2 * HERO.n, side = HERO.arrows, last = HERO.times - 1
 
@@ -37,11 +38,11 @@ document.addEventListener("DOMContentLoaded", () => {
   function draw(canvas, where, share, method) {
     const pixels = Math.round(canvas.clientWidth * devicePixelRatio)
     if (canvas.width != pixels) canvas.width = canvas.height = pixels
-    const pen = canvas.getContext("2d"), unit = pixels / (2 * LIMIT), style = getComputedStyle(hero)
+    const pen = canvas.getContext("2d"), unit = pixels / (2 * HERO.limit), style = getComputedStyle(hero)
     pen.setTransform(1, 0, 0, 1, 0, 0)
     pen.clearRect(0, 0, pixels, pixels)
     pen.setTransform(unit, 0, 0, -unit, pixels / 2, pixels / 2)  // from here on in units of the plane
-    pen.fillStyle = style.getPropertyValue(share < 0.02 ? "--noise" : method)
+    pen.fillStyle = style.getPropertyValue(method)
     pen.globalAlpha = 0.7
     for (let i = 0; i < HERO.n; i++) {
       const [x, y] = where(i, share)

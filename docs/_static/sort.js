@@ -4,8 +4,8 @@ document.addEventListener("DOMContentLoaded", () => {
     table.classList.add("sortable")
     const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells]
     const value = (row, column) => {
-      const text = row.cells[column].textContent.trim(), number = parseFloat(text.replace("−", "-"))
-      return column ? number : text
+      const text = row.cells[column].textContent.trim()
+      return column ? parseFloat(text) : text
     }
     heads.forEach((head, column) => {
       const button = document.createElement("button")
@@ -17,7 +17,7 @@ document.addEventListener("DOMContentLoaded", () => {
         for (const other of heads) other.ariaSort = null
         head.ariaSort = down ? "descending" : "ascending"
         const rows = [...body.rows].map(row => [value(row, column), row])
-        const known = rows.filter(([key]) => key === key), unknown = rows.filter(([key]) => key !== key)  // not NaN; NaN
+        const known = rows.filter(([key]) => !Number.isNaN(key)), unknown = rows.filter(([key]) => Number.isNaN(key))
         known.sort(([a], [b]) => (a > b) - (a < b))
         if (down) known.reverse()
         body.append(...[...known, ...unknown].map(([, row]) => row))

@@ -14,8 +14,8 @@ from PIL import Image
 from .. import plots
 from .panel import Interval
 
-DPI = 120
-SHOWN = 80  # pixels of the page for an inch of the figure
+DPI = 96
+SHOWN = 72  # pixels of the page for an inch of the figure, as in a notebook
 POSITIONS = 10  # of r and of t, at most: there is a picture for every pair
 
 
@@ -39,9 +39,9 @@ def frames(panel):
                 pictures=pictures, strips=list(strips))
 
 
-def gutters(images, least=8):
+def gutters(images, least=DPI // 16):
     """Where to cut images of one size into strips: in the middle of what is white in all, from top to bottom, over
-    `least` columns or more."""
+    `least` columns or more. (Between two squares of the plane they are a little more than the default.)"""
     ink = np.any([(np.asarray(image) < 255).any(axis=(0, 2)) for image in images], axis=0)
     cuts, column = [0], 0
     for drawn, run in itertools.groupby(ink):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from make_results import results_page, with_results
+from make_results import results_page, with_results, worth
 from mfutils import (
     DISTRIBUTIONS,
     METHODS,
@@ -142,3 +142,10 @@ def test_one_evaluation_is_worth_what_the_readme_says():
         low.append(NFE_OF_MIDPOINT[first - 1])
         high.append(NFE_OF_MIDPOINT[first])
     assert tuple(map(int, quoted.groups())) == (min(low), max(high))
+
+
+def test_the_front_page_says_what_one_step_on_the_board_is_worth():
+    page = " ".join((ROOT / "docs" / "index.md").read_text().split())
+    for metric in ("sliced_w2", "total_variation"):
+        assert worth("checkerboard", "mean_flow", metric, "midpoint") == (4, 8)
+    assert "more than four evaluations, and at most eight" in page

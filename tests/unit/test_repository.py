@@ -125,6 +125,9 @@ def test_the_readme_names_the_two_commands_and_every_notebook():
     assert "make test" in README
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"notebooks/{path.name}" in README
+    rows = r"^\| \[(.+?)\]\((notebooks/.+?)\).*? \| (.+?) \|"  # title, file, question
+    front_page = (ROOT / "docs" / "index.md").read_text()
+    assert re.findall(rows, README, re.MULTILINE) == re.findall(rows, front_page, re.MULTILINE)
     for picture in re.findall(r"!\[.+?\]\((?!https:)(.+?)\)", README):
         assert (ROOT / picture).is_file()
 
