@@ -254,7 +254,7 @@ def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_dat
 
     assert after(lambda: choose(points)) == 3
     choose({**points, "buffer": b"1,x"})
-    page.get_by_text("two numbers in every line").wait_for()
+    page.get_by_text("The file is neither a picture").wait_for()
     assert gaussians() == 3
     page.locator(".jp-OutputArea").screenshot(path=SCREENSHOTS / "own_data.png")
     page.close()
