@@ -61,7 +61,7 @@ ogp_custom_meta_tags = ['<meta property="og:image:width" content="1200">',
 def for_the_site(app, docname, source):
     """A page or a notebook as the site shows it. What is downloaded stays as it is."""
     if not docname.startswith("notebooks/"):
-        source[0] = OUTSIDE.sub(outside, source[0])
+        source[0] = OUTSIDE.sub(outside, source[0].replace("](../notebooks/", "](notebooks/"))
         return
     notebook = json.loads(source[0])
     notebook["cells"] = [cell for cell in notebook["cells"] if "colab" not in cell["metadata"].get("tags", [])]

@@ -49,8 +49,7 @@ def run(notebook):
     """Execute a notebook in place and leave out what a reader without a kernel has no use for. Returns the frames of
     its panels, a dict from cell id (see mfutils/widgets/frames.py). A cell that writes to stderr fails: readers should
     see no warnings."""
-    client = NotebookClient(notebook, timeout=600, coalesce_streams=True,
-                            resources={"metadata": {"path": str(FOLDER)}})
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
     client.execute(env=os.environ | {"MFUTILS_PANELS": "frames"})
     panels = {}
     for cell in notebook.cells:
@@ -61,10 +60,22 @@ def run(notebook):
                     raise RuntimeError(f"this cell writes to stderr:\n{cell.source}\n\n{output.text}")
                 if FRAMES in output.get("data", {}):
                     panels[cell.id] = output.data[FRAMES]
-            cell.outputs = [output for output in cell.outputs if not {WIDGET, FRAMES} & {*output.get("data", {})}]
+            cell.outputs = joined(o for o in cell.outputs if not {WIDGET, FRAMES} & {*o.get("data", {})})
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     return panels
+
+
+def joined(outputs):
+    """Outputs with neighbouring pieces of text as one: where a kernel cuts them is a matter of time. (nbclient's
+    `coalesce_streams` also joins what a table stands between.)"""
+    whole = []
+    for output in outputs:
+        if whole and output.output_type == whole[-1].output_type == "stream":
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    return whole
 
 
 def address(stem, repository=REPOSITORY, tag=TAG):

@@ -9,18 +9,24 @@ from sphinx.cmd.build import main as sphinx_build
 
 from course import FOLDER, ROOT
 
+DIST = ROOT / "dist-site"
+
 
 def main(target):
-    """Bring docs/ and notebooks/ under one roof, as Sphinx wants them, and build the pages; returns the exit status."""
+    """Bring docs/ and notebooks/ under one roof, as Sphinx wants them, and build the pages; returns the exit status.
+    A site that was there is replaced only by one that was built without a warning."""
     with TemporaryDirectory() as folder:
-        pages = Path(folder) / "pages"
+        pages, site = Path(folder) / "pages", Path(folder) / "site"
         shutil.copytree(ROOT / "docs", pages, ignore=shutil.ignore_patterns("_*", "conf.py"))
         shutil.copytree(FOLDER, pages / "notebooks", ignore=shutil.ignore_patterns("*.py", ".*"))
-        return sphinx_build(["--builder=html", "--fail-on-warning", "--quiet", f"--conf-dir={ROOT / 'docs'}",
-                             f"--doctree-dir={folder}/doctrees", str(pages), str(target)])
+        status = sphinx_build(["--builder=html", "--fail-on-warning", "--quiet", f"--conf-dir={ROOT / 'docs'}",
+                               f"--doctree-dir={folder}/doctrees", str(pages), str(site)])
+        if status == 0:
+            if target == DIST:
+                shutil.rmtree(DIST, ignore_errors=True)  # else pages that are gone would stay
+            shutil.copytree(site, target, dirs_exist_ok=True)
+    return status
 
 
 if __name__ == "__main__":
-    if not sys.argv[1:]:
-        shutil.rmtree(ROOT / "dist-site", ignore_errors=True)  # else pages that are gone would stay
-    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "dist-site"))
+    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else DIST))

@@ -210,8 +210,8 @@ def test_it_opens_from_its_folder_whole_light_and_readable_by_everyone(view, nam
     page.locator('html[data-theme="dark"]').wait_for()
     page.evaluate("document.getAnimations().forEach(fading => fading.finish())")
     page.evaluate("document.querySelectorAll('.cell').forEach((cell, i) => i % 3 && cell.remove())")  # for speed
-    page.wait_for_function("""() => [...document.querySelectorAll("pre")].every(
-        pre => pre.scrollWidth <= pre.clientWidth || pre.tabIndex == 0)""")  # by the theme, soon after a change of size
+    page.wait_for_function("""() => [...document.querySelectorAll("pre, .pst-scrollable-table-container")].every(
+        box => box.scrollWidth <= box.clientWidth || box.tabIndex == 0)""")  # by the theme, after a change of size
     found = Axe().run(page, options=WCAG_AA)
     assert found.violations_count == 0, found.generate_report()
 

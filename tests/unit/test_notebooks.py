@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 import mfutils
-from course import FOLDER, PANELS, from_source, sources
+from course import FOLDER, PANELS, from_source, joined, sources
 
 SOURCES = sources()
 
@@ -55,6 +55,13 @@ def test_source_and_notebook_agree(source, notebook):
         return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in nb.cells]
 
     assert content(from_source(source)) == content(notebook)
+
+
+def test_what_is_printed_below_a_table_stays_below_it():
+    table = nbformat.v4.new_output("display_data", {"text/html": "<table></table>"})
+    texts = [nbformat.v4.new_output("stream", text=text) for text in ("a\n", "b\n", "c\n")]
+    assert [output.get("text") for output in joined([table, *texts[:2], table, texts[2]])] == [
+        None, "a\nb\n", None, "c\n"]
 
 
 def test_jupyterlab_opens_the_pair(source, notebook):
