@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
 TAG = "v" + PROJECT["project"]["version"]
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
-OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./((?!docs/)[^)]+)\)")  # a link to a file that is not on the site
+OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is not on the site
 
 project = html_title = "Mean Flows"
 root_doc = "index"

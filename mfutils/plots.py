@@ -403,15 +403,16 @@ def scoreboard(panels, stars, label, columns=2, highest=10):
 
 def loss_and_quality(points, labels, xlabel, ylabel):
     """Runs by their loss and by how good they are: a dict from case to (loss, distance), and one from those cases that
-    are named to the side of the dot where the name stands."""
+    are named to where the name stands: "left", "right" or "below"."""
+    places = {"left": ((-7, 0), "right", "center"), "right": ((7, 0), "left", "center"),
+              "below": ((0, -6), "center", "top")}
     fig = Figure(figsize=(7.2, 3.8), layout="constrained")
     ax = fig.subplots()
     for case, (x, y) in points.items():
         ax.plot(x, y, "o", color=INK if case == "as it should be" else SAMPLES, markersize=6, alpha=0.8)
         if case in labels:
-            right = labels[case] == "right"
-            ax.annotate(case, (x, y), xytext=(7 if right else -7, 0), textcoords="offset points", fontsize=9,
-                        ha="left" if right else "right", va="center")
+            offset, ha, va = places[labels[case]]
+            ax.annotate(case, (x, y), xytext=offset, textcoords="offset points", fontsize=9, ha=ha, va=va)
     ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.margins(x=0.22)  # for the names
     ax.set_yticks(ticks := [0.03, 0.1, 0.3, 1], list(map(str, ticks)))

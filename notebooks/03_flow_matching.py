@@ -243,7 +243,7 @@ widgets.comparison_panel(samples, {"checkerboard": target}, distances)
 # With few evaluations the samples are poor, although the network's error is small. There is a simple test, for here we have the exact velocity: sample with it, from the same noise, in the same steps. **Predict:** at which budgets will the exact velocity be clearly better than the learned one?
 
 # %%
-exact, shorter = {}, budgets[:6]  # up to 32 is enough to see it
+exact, shorter = {}, budgets[:6]  # the exact velocity takes longer
 for nfe in shorter:
     exact["Euler", nfe] = sample(euler(board.velocity), z_1, nfe)
     exact["midpoint", nfe] = sample(midpoint(board.velocity), z_1, nfe // 2)

@@ -9,12 +9,10 @@ from sphinx.cmd.build import main as sphinx_build
 
 from course import FOLDER, ROOT
 
-DIST = ROOT / "dist-site"
-
 
 def main(target):
-    """Bring docs/ and notebooks/ under one roof, as Sphinx wants them, and build the pages; returns the exit status.
-    A site that was there is replaced only by one that was built without a warning."""
+    """Bring docs/ and notebooks/ under one roof, as Sphinx wants them, and build target/dist-site; returns the exit
+    status. A site that was there is replaced only by one that was built without a warning."""
     with TemporaryDirectory() as folder:
         pages, site = Path(folder) / "pages", Path(folder) / "site"
         shutil.copytree(ROOT / "docs", pages, ignore=shutil.ignore_patterns("_*", "conf.py"))
@@ -22,11 +20,10 @@ def main(target):
         status = sphinx_build(["--builder=html", "--fail-on-warning", "--quiet", f"--conf-dir={ROOT / 'docs'}",
                                f"--doctree-dir={folder}/doctrees", str(pages), str(site)])
         if status == 0:
-            if target == DIST:
-                shutil.rmtree(DIST, ignore_errors=True)  # else pages that are gone would stay
-            shutil.copytree(site, target, dirs_exist_ok=True)
+            shutil.rmtree(target / "dist-site", ignore_errors=True)  # else pages that are gone would stay
+            shutil.copytree(site, target / "dist-site")
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else DIST))
+    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else ROOT))

@@ -56,7 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
   function drawField(pen, share) {
     const k = Math.round(share * last), step = 2 * HERO.limit / side
     for (let i = 0; i < side * side; i++) {
-      const [dx, dy] = [0, 1].map(axis => field[2 * (k * side * side + i) + axis] / 6)
+      const [dx, dy] = [0, 1].map(axis => field[2 * (k * side * side + i) + axis] / 6)  // to be not too long
       const place = [i % side, Math.floor(i / side)].map(j => (j + 0.5) * step - HERO.limit)
       if (!isNaN(dx)) arrow(pen, place, [dx, dy])
     }

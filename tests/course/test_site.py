@@ -32,14 +32,15 @@ WCAG_AA = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
 
 
 def build(root, target):
-    """Build the site of the clone at `root`, where the system allows it in a network of its own with nothing in it."""
+    """Build the site of the clone at `root` in target/dist-site, where the system allows it in a network of its own
+    with nothing in it."""
     alone = ["unshare", "--map-root-user", "--net"]
     possible = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True).returncode == 0
     assert possible or "REQUIRE_BROWSER" not in os.environ  # in CI it must be
     done = subprocess.run([*(alone if possible else []), sys.executable, root / "tools" / "make_site.py", target],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return target
+    return target / "dist-site"
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_with_an_address_it_has_launch_buttons(tmp_path):
         notebook = nbformat.read(path, as_version=4)
         notebook.cells[:0] = opening(path.stem, HERE["repository"], TAG)
         nbformat.write(notebook, path)
-    built = build(clone, tmp_path / "site")
+    built = build(clone, tmp_path)
     page = (built / f"{NOTEBOOKS[0]}.html").read_text()
     assert "find_spec" not in page  # the notebook's own cell for Colab
     assert not re.search(r'<(img|script|link rel="stylesheet")[^>]* (src|href)="http', page)
