@@ -20,16 +20,16 @@ test: setup  ## run the tests, and every notebook cell by cell, on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
-	$(BIN)/python tools/make_notebooks.py
+	$(BIN)/python -m tools.make_notebooks
 
 handout: setup  ## write copies for a workshop: learners (no solutions), instructors
-	$(BIN)/python tools/make_handouts.py
+	$(BIN)/python -m tools.make_handouts
 
 colab: setup  ## write notebooks that stand alone, to upload to Google Colab
-	$(BIN)/python tools/make_colab.py
+	$(BIN)/python -m tools.make_colab
 
 site: setup  ## build the website from docs/ and the executed notebooks, in dist-site/
-	$(BIN)/python tools/make_site.py
+	$(BIN)/python -m tools.make_site
 
 .venv-colab/ready: tests/colab.txt
 	$(PYTHON) -m venv .venv-colab
@@ -37,28 +37,28 @@ site: setup  ## build the website from docs/ and the executed notebooks, in dist
 	touch $@
 
 weights: setup  ## train the networks that come with the course (an hour and a half; goes on where it was interrupted)
-	$(BIN)/python tools/make_weights.py
+	$(BIN)/python -m experiments.weights
 
 sweep: setup  ## break the recipe in some fifty ways, two distributions, five seeds (an hour; goes on where it was interrupted)
-	$(BIN)/python tools/make_sweep.py
+	$(BIN)/python -m experiments.sweep
 
 digits: setup  ## train the networks of the digits (twenty minutes; goes on where it was interrupted)
-	$(BIN)/python tools/make_digits.py
+	$(BIN)/python -m experiments.digits
 
 bench: setup  ## measure what a training step costs, and what quality costs (five minutes)
-	$(BIN)/python tools/bench.py
+	$(BIN)/python -m experiments.bench
 
 results: setup  ## write docs/results.md and the numbers of the README from the record
-	$(BIN)/python tools/make_results.py
+	$(BIN)/python -m tools.make_results
 
 usage: setup  ## measure what one learner uses, for the teacher's page (five minutes)
-	$(BIN)/python tools/usage.py
+	$(BIN)/python -m tools.usage
 
 badges: setup  ## put "Open in Colab" and the website into the README, once pyproject.toml has an address
-	$(BIN)/python tools/make_badges.py
+	$(BIN)/python -m tools.make_badges
 
 picture: setup  ## draw the README's picture, and the moving one of the website's front page
-	$(BIN)/python tools/make_picture.py
+	$(BIN)/python -m tools.make_picture
 
 lint: setup  ## check the style
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from pathlib import Path
 from docutils import nodes
 
 HERE = Path(__file__).parent
-PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
+PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))
 TAG = "v" + PROJECT["project"]["version"]
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is not on the site
@@ -73,7 +73,7 @@ def for_the_site(app, docname, source):
             cell["metadata"]["mystnb"] = {"code_prompt_show": title[1], "code_prompt_hide": title[1]}
         panel = f"{docname.removeprefix('notebooks/')}.{cell['id']}"
         if (path := HERE / "_static" / "panels" / f"{panel}.js").exists():
-            frames = json.loads(path.read_text().split(" = ", 1)[1])
+            frames = json.loads(path.read_text("utf-8").split(" = ", 1)[1])
             markup = frames["markup"].replace("<figure", f'<figure data-frames="{panel}"')
             cell["outputs"] = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": markup}}]
     source[0] = json.dumps(notebook)
@@ -82,7 +82,7 @@ def for_the_site(app, docname, source):
 def describe_pictures(app, doctree):
     """The alternative texts of a notebook's pictures: myst-nb knows only of one for a cell."""
     if app.env.docname.startswith("notebooks/"):
-        notebook = json.loads(Path(app.env.doc2path(app.env.docname)).read_text())
+        notebook = json.loads(Path(app.env.doc2path(app.env.docname)).read_text("utf-8"))
         alts = [output["metadata"]["image/png"]["alt"] for cell in notebook["cells"]
                 for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
         for image, alt in zip(doctree.findall(nodes.image), alts, strict=True):

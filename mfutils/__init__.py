@@ -3,6 +3,7 @@
 Conventions (Geng et al. 2025, arXiv 2505.13447): t = 0 is data, t = 1 is noise, z_t = (1 − t) x + t ε.
 A velocity points toward noise; sampling subtracts. Points have shape (n, d), times (n, 1). Arguments come in the order
 (z, r, t) with r ≤ t, tangents in the order (v, 0, 1). Read: flow, data, exact, nets, training, metrics, methods.
+What draws is in `mfutils.show`, what only the laboratory uses in `mfutils.lab`.
 """
 
 from .checkpoints import load_average
@@ -22,17 +23,24 @@ from .flow import (
     squared_uniform,
     total_derivative,
 )
-from .methods import METHODS, load_pretrained, load_record, recorded, train_method
+from .methods import METHODS, load_pretrained, load_record, one_time, recorded, train_method, two_times
 from .metrics import field_error, map_error, noise_floor, score_by_steps, sliced_w2, total_variation
 from .nets import MeanVelocityMLP, VelocityMLP
-from .shapes import mixture_of_picture, mixture_of_points, mixture_of_text
-from .training import gaussian, train
+from .training import Run, gaussian, train
 
 __all__ = [
-    "DISTRIBUTIONS", "METHODS", "GaussianMixture", "MeanVelocityMLP", "VelocityMLP", "check", "euler", "field_error",
-    "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate", "load_average",
-    "load_pretrained", "load_record", "map_error", "mean_flow_loss", "mean_velocity", "midpoint", "mixture_of_picture",
-    "mixture_of_points", "mixture_of_text", "noise_floor", "recorded", "sample", "sample_r_t", "score_by_steps",
-    "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative", "total_variation", "train",
-    "train_method",
+    "DISTRIBUTIONS", "METHODS", "GaussianMixture", "MeanVelocityMLP", "Run", "VelocityMLP", "check", "euler",
+    "field_error", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
+    "load_average", "load_pretrained", "load_record", "map_error", "mean_flow_loss", "mean_velocity", "midpoint",
+    "mixture_of_picture", "mixture_of_points", "mixture_of_text", "noise_floor", "one_time", "recorded", "sample",
+    "sample_r_t", "score_by_steps", "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative",
+    "total_variation", "train", "train_method", "two_times",
 ]
+
+
+def __getattr__(name):
+    """Your own data, loaded when first asked for: it needs Matplotlib and Pillow, which nothing else here does."""
+    if name.startswith("mixture_of_") and name in __all__:
+        from . import shapes
+        return getattr(shapes, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,117 +2,198 @@
 for the end of the step."""
 
 import copy
-import functools
 import itertools
 import os
 import signal
 import tempfile
 import threading
-import types
-import zlib
-from contextlib import contextmanager, suppress
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 
-def save(path, recipe, step, history, generator, parts):
-    """Write a run to `path`, through a temporary file beside it: what was there stays until the new one is whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    states = {name: part.state_dict() for name, part in parts.items()}
+def expanded(path) -> Path:
+    """`path` with ~ and $VARIABLES filled in, as the shell does."""
+    return Path(os.path.expandvars(Path(path).expanduser()))
+
+
+def writable(path):
+    """`path`, expanded, or None for None; its folder is made. Raises ValueError where nothing can be written there."""
+    if path is None:
+        return None
+    path = expanded(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        folder = next(parent for parent in path.parents if "{step}" not in str(parent))
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"room?")
+    except OSError as error:
+        raise ValueError(f"no checkpoint can be written to {path}: {error}. "
+                         "Give the name of a file in a folder that you may write to.") from None
+    return path
+
+
+def probed(run, first_loss):
+    """The loss of the run's network on the run's first batch, by first_loss(net, average). A checkpoint keeps it: a run
+    with another loss, other data, times or noise finds another number. None where the number does not repeat, since
+    what is random there does not come from the generator."""
+    run.net.eval()  # no dropout, and no statistics that change
+    with torch.random.fork_rng(devices=[]):
+        one, two = (first_loss(run.net, run.average).item() for _ in range(2))
+    run.net.train()
+    return one if one == two else None
+
+
+def save(path, run, identity, first_loss):
+    """Write a run to `path`, atomically: the old file survives a failed save. "{step}" in the name is the number of
+    steps done. Returns the path; or None, with a warning, where it cannot be written."""
+    path = Path(str(path).replace("{step}", str(run.done)))
+    content = dict(identity=identity, network=shapes(run.net), step=run.done, losses=run.losses,
+                   first_loss=probed(run, first_loss), generator=run.generator.get_state(),
+                   net=plain(run.net), ema=plain(run.average), n_averaged=run.ema.n_averaged,
+                   optimizers=[part.state_dict() for part in run.optimizers],
+                   schedules=[part.state_dict() for part in run.schedules])
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(unfinished, "wb") as file:
-            torch.save(dict(recipe=recipe, step=step, history=history, generator=generator.get_state(), **states), file)
+            torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+        return path
+    except (OSError, RuntimeError) as error:  # the second is what torch.save makes of the first
+        warnings.warn(f"the checkpoint {path} could not be written ({error}); training goes on.", stacklevel=3)
+        return None
     finally:
         unfinished.unlink(missing_ok=True)
+        if path.exists() and path.stat().st_size == 0:  # `free_path` made it
+            path.unlink()
 
 
-def load(path, recipe, history, generator, parts):
-    """Set a run to what `path` holds and return the step it had reached. Nothing in the file is executed.
+def load(path, run, identity, first_loss):
+    """Set a run to what `path` holds. Nothing in the file is executed.
 
     Raises ValueError where the file is no checkpoint or is one of another run.
     """
+    saved = read(path, "identity", "network", "net", "ema", "optimizers", "schedules", "first_loss")
+    ours, theirs = {**identity, "network": shapes(run.net)}, {**saved["identity"], "network": saved["network"]}
+    differ = {key: (theirs.get(key), ours.get(key)) for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)}
+    if "network" in differ:
+        differ["network"] = difference(*differ["network"])
+    refuse(path, differ)
+    fill(run.net, saved["net"])
+    fill(run.average, saved["ema"])
+    run.ema.n_averaged.copy_(saved["n_averaged"])
+    for part, state in zip([*run.optimizers, *run.schedules], [*saved["optimizers"], *saved["schedules"]]):
+        part.load_state_dict(state)
+    run.losses.copy_(saved["losses"])
+    run.generator.set_state(saved["generator"].cpu())
+    run.done = saved["step"]
+    was, now = saved["first_loss"], probed(run, first_loss)
+    if None not in (was, now) and abs(was - now) > 1e-3 * abs(was) + 1e-6:
+        refuse(path, {"loss on the first batch (another loss, or other data, times or noise)": (was, now)})
+
+
+def read(path, *keys):
+    """What `train` saved. Raises ValueError for any other file."""
     try:
-        saved = torch.load(path, map_location=history.device, weights_only=True)
-        theirs = saved["recipe"]
-        differ = [name for name in {**recipe, **theirs} if recipe.get(name) != theirs.get(name)]
-        if not differ:
-            for name, part in parts.items():
-                part.load_state_dict(saved[name])
-            history.copy_(saved["history"])
-            generator.set_state(saved["generator"].cpu())
-            return saved["step"]
+        saved = torch.load(expanded(path), map_location="cpu", weights_only=True)
+        for key in keys:
+            saved[key]
+        return saved
     except OSError:
         raise
     except Exception as error:  # whatever a foreign or truncated file makes torch.load say
-        raise ValueError(f"{path} is not a checkpoint written by `train` ({type(error).__name__}). Give the file that "
-                         "the message of the stopped run named, or start afresh without resume.") from None
-    was, now = ({name: run.get(name) for name in differ} for run in (theirs, recipe))
-    raise ValueError(f"{path} was saved by a run with {was}; this call has {now}. "
-                     "Resume with the same arguments, or start afresh without resume.")
+        reason = f"it has no {error}" if isinstance(error, KeyError) else type(error).__name__
+        raise ValueError(f"{path} is not a checkpoint written by `train` ({reason}). Give the file that the message of "
+                         "the stopped run named, or start afresh without resume.") from error
+
+
+def refuse(path, differ):
+    if differ:
+        lines = "; ".join(f"{key}: {was} there, {now} here" for key, (was, now) in differ.items())
+        raise ValueError(f"{path} was saved by another run. {lines}. "
+                         "Resume with the same arguments, or start afresh without resume.")
 
 
 def load_average(path, net):
-    """The moving-average network that a checkpoint holds: a copy of `net` with its weights, on the CPU.
-
-    Raises ValueError where the file is no checkpoint of `train` with such a network.
-    """
-    average = copy.deepcopy(net).cpu()
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)["ema"]
-        saved.pop("n_averaged")
-        average.load_state_dict({name.removeprefix("module."): value for name, value in saved.items()})
-    except OSError:
-        raise
-    except Exception as error:  # as in `load`
-        raise ValueError(f"{path} holds no moving average of such a {type(net).__name__} ({type(error).__name__}). "
-                         "Give a file that `train` saved, and a network of the shape trained there.") from None
+    """The moving-average network that a checkpoint holds: a copy of `net` with its weights, on the CPU, in evaluation
+    mode. Raises ValueError where the file is no checkpoint of `train` with such a network."""
+    saved, average = read(path, "ema"), copy.deepcopy(net).cpu().eval()
+    theirs = {name: shape_of(value) for name, value in saved["ema"].items()}
+    ours = {name: shape_of(value) for name, value in plain(average).items()}
+    if theirs != ours:
+        was, now = difference(theirs, ours)
+        raise ValueError(f"{path} holds the moving average of another network than this {type(net).__name__}: "
+                         f"{was} there, {now} here. Give a network of the shape trained there.")
+    fill(average, saved["ema"])
     return average
+
+
+def plain(net):
+    """The state of a network under the names it has when neither compiled nor wrapped to run in parallel."""
+    net = net.module if isinstance(net, torch.nn.DataParallel) else net
+    return {name.replace("_orig_mod.", ""): value for name, value in net.state_dict().items()}
+
+
+def fill(net, state):
+    """Load a state that `plain` gave."""
+    net = net.module if isinstance(net, torch.nn.DataParallel) else net
+    net.load_state_dict({name: state[name.replace("_orig_mod.", "")] for name in net.state_dict()})
+
+
+def shapes(net):
+    """What tells one network from another: the names of its parameters and buffers, with dtype and shape."""
+    return {name: shape_of(value) for name, value in plain(net).items()}
+
+
+def shape_of(value):
+    return f"{str(value.dtype).removeprefix('torch.')} {'×'.join(map(str, value.shape))}".strip()
+
+
+def difference(theirs, ours):
+    """The first entry in which two dicts of shapes differ, as a text of each."""
+    name = next(name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name))
+    return tuple(f"{name} {side[name]}" if name in side else f"no {name}" for side in (theirs, ours))
 
 
 def free_path(name="interrupted.pt"):
     """A file of this name, or with a number before its ending, that no other run has. It is created empty, in the
     working directory or, where that cannot be written to, in the one for temporary files."""
-    folder = Path() if os.access(".", os.W_OK) else Path(tempfile.gettempdir())
-    for k in itertools.count(1):
-        path = folder / (name if k == 1 else f"{Path(name).stem}-{k}{Path(name).suffix}")
-        with suppress(FileExistsError):
-            path.touch(exist_ok=False)
-            return path
+    for folder in (Path(), Path(tempfile.gettempdir())):
+        for k in itertools.count(1):
+            path = folder / (name if k == 1 else f"{Path(name).stem}-{k}{Path(name).suffix}")
+            try:
+                path.touch(exist_ok=False)
+                return path
+            except FileExistsError:
+                continue
+            except OSError:  # nobody may write here
+                break
+    return path
 
 
-def name_of(thing):
-    """What tells one loss, source or network from another in a checkpoint, as a short text: of a function its name, its
-    code and what it closes over; of a method its object's repr, so give a class of yours a `__repr__`."""
-    if isinstance(thing, torch.nn.Module):
-        shapes = ["×".join(map(str, parameter.shape)) for parameter in thing.parameters()]
-        return f"{type(thing).__name__} {' '.join(shapes)}"
-    if isinstance(thing, functools.partial):
-        given = [*thing.args, *itertools.chain(*sorted(thing.keywords.items()))]
-        return f"{name_of(thing.func)} with {', '.join(map(name_of, given))}"
-    if isinstance(thing, types.FunctionType):
-        code = thing.__code__
-        constants = [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]
-        closure = [name_of(cell.cell_contents) for cell in thing.__closure__ or ()]
-        essence = repr((code.co_code, code.co_names, constants, closure))
-        return f"{thing.__qualname__} #{zlib.crc32(essence.encode()):08x}"
-    owner = getattr(thing, "__self__", None)
-    if owner is not None and not isinstance(owner, types.ModuleType):
-        return f"{name_of(owner)}.{thing.__name__}"
-    if type(thing).__repr__ is object.__repr__ or callable(thing):  # else the text would hold an address in memory
-        return getattr(thing, "__qualname__", type(thing).__name__)
-    return repr(thing)
+class Stopped(KeyboardInterrupt):
+    """A stop that was obeyed. In a notebook it shows as one line and not as a traceback."""
+
+    def __init__(self, done, n_steps, path):
+        kept = (f"the work is kept. To go on, make the same call with resume={str(path)!r}" if path else
+                "it could not be saved: no disk has room")
+        super().__init__(f"Stopped after step {done} of {n_steps}; {kept}.")
+
+    def _render_traceback_(self):
+        return [str(self)]
 
 
 @contextmanager
 def stop_between_steps():
     """Yield an object whose `asked` becomes true by Ctrl-C, Jupyter's stop button, or SIGTERM, so that no step is cut
-    in half. A second one acts at once, except while `saving` is true. What was to be ignored before still is."""
+    in half. A second one acts at once, except while `saving` is true. Signals ignored on entry stay ignored."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals reach the main thread only
@@ -126,8 +207,6 @@ def stop_between_steps():
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
-    if stop.asked:  # after the last step
-        raise KeyboardInterrupt
 
 
 class Stop:

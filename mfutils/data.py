@@ -6,11 +6,12 @@ reversed). For the distributions here the expectation has a closed form: no netw
 """
 
 import math
-import zlib
 
 import torch
 
-from .checks import Choices, check_count, check_points, columns
+from .checks import Choices, check_count, check_points, columns, numbers
+
+MOST = 1_000_000  # numbers held at once, of points × components: more points are done in parts
 
 
 class GaussianMixture:
@@ -20,9 +21,9 @@ class GaussianMixture:
     """
 
     def __init__(self, means, sd):
-        self.means = torch.as_tensor(means, dtype=torch.float64)
+        self.means = numbers(means)
         check_points("means", self.means)
-        self.sd = torch.as_tensor(sd, dtype=torch.float64)
+        self.sd = numbers(sd)
         if self.sd.shape not in {(), (1,), (len(self.means),)}:
             raise ValueError(f"sd must be one number, or one for each of the {len(self.means)} means; "
                              f"got {tuple(self.sd.shape)}.")
@@ -31,9 +32,7 @@ class GaussianMixture:
         self.sd = self.sd.expand(len(self.means))
 
     def __repr__(self):
-        k, d = self.means.shape
-        numbers = torch.cat([self.means, self.sd[:, None]], dim=1).round(decimals=6) + 0.0  # no −0
-        return f"GaussianMixture of {k} means in {d} dimensions, #{zlib.crc32(numbers.numpy().tobytes()):08x}"
+        return f"GaussianMixture of {len(self.means)} means in {self.means.shape[1]} dimensions"
 
     def sample(self, n, generator=None):
         """n independent points, (n, d) float32."""
@@ -50,26 +49,35 @@ class GaussianMixture:
         """
         check_points("z", z, d=self.means.shape[1])
         t, = columns(z, after_zero=True, t=t)
-        means, sd, z64, s = self.means.to(z.device), self.sd.to(z.device), z.double(), t.double()
-        variance = ((1 - s) * sd) ** 2 + s**2  # (n, k), of z_t within each component
-        offset = z64[:, None] - (1 - s)[..., None] * means  # (n, k, d)
-        log_density = -offset.square().sum(-1) / (2 * variance) - variance.log() * means.shape[1] / 2
+        rows = max(1, MOST // len(self.means))
+        parts = zip(z.double().split(rows), t.double().split(rows))
+        return torch.cat([self._velocity(*part) for part in parts]).to(z.dtype)
+
+    def _velocity(self, z, t):
+        means, sd = self.means.to(z.device), self.sd.to(z.device)
+        variance = ((1 - t) * sd) ** 2 + t**2  # (n, k), of z_t within each component
+        log_density = -squares(z, (1 - t), means) / (2 * variance) - variance.log() * means.shape[1] / 2
         posterior = torch.softmax(log_density, dim=1)
-        slope = (s - (1 - s) * sd**2) / variance
-        v = slope[..., None] * offset - means  # E[ε − x | z_t = z, component]
-        return (posterior[..., None] * v).sum(dim=1).to(z.dtype)
+        weight = posterior * (t - (1 - t) * sd**2) / variance
+        # E[ε − x | z_t = z, component] = slope · (z − (1 − t) mean) − mean, and `weight` is posterior · slope
+        return weight.sum(dim=1, keepdim=True) * z - ((1 - t) * weight + posterior) @ means
 
     def log_density(self, x):
         """Logarithm of the probability density at x (n, d) → (n,)."""
         check_points("x", x, d=self.means.shape[1])
         means, sd = self.means.to(x.device), self.sd.to(x.device)
-        square = (x.double()[:, None] - means).square().sum(-1)  # (n, k)
+        square = torch.cat([squares(part, 1, means) for part in x.double().split(max(1, MOST // len(means)))])
         log_normal = -square / (2 * sd**2) - means.shape[1] * (math.sqrt(2 * math.pi) * sd).log()
         return (torch.logsumexp(log_normal, dim=1) - math.log(len(means))).to(x.dtype)
 
     def density(self, x):
         """Probability density at x (n, d) → (n,)."""
         return self.log_density(x).exp()
+
+
+def squares(z, scale, means):
+    """|z − scale · mean|² for points z (n, d), scale (n, 1) or a number, and means (k, d): (n, k)."""
+    return sum((z[:, i, None] - scale * means[:, i]) ** 2 for i in range(means.shape[1]))
 
 
 class Checkerboard:

@@ -5,6 +5,8 @@ arguments, so that a number can be checked by hand. Each returns one number, the
 distance summed over the d coordinates.
 """
 
+from contextlib import contextmanager
+
 import torch
 
 from .checks import check_count, check_points, columns
@@ -27,8 +29,8 @@ def logit_normal(*size, mean=-0.4, sd=1.0, generator=None):
 
 
 def squared_uniform(*size, generator=None):
-    """Squares of uniform draws, a choice of this course. The larger of two squares is itself uniform, and the
-    smaller lies near data; the larger of two uniform draws leans to noise (its density is 2t)."""
+    """t = U²: then the larger of two is uniform, and the smaller lies near data. A choice of this course; the larger
+    of two uniform draws leans to noise (its density is 2t)."""
     return torch.rand(*size, generator=generator) ** 2
 
 
@@ -38,14 +40,15 @@ def sample_r_t(n, p_equal=0.5, p_zero=0.0, draw=torch.rand, generator=None):
     p_equal: the share of rows with r = t, which learn the velocity.
     p_zero: the share of rows with r = 0, the end that one step must reach.
     draw: `torch.rand` (uniform), `squared_uniform` or `logit_normal`; called as draw(n, 2, generator=…).
-    Returns r, t, each (n, 1).
+    Returns r, t, each (n, 1). Shares that are no whole numbers of rows are rounded at random, right on average.
     """
     check_count("n", n)
     if not (p_equal >= 0 and p_zero >= 0 and p_equal + p_zero <= 1):
         raise ValueError("p_equal and p_zero are shares of the rows, each at least 0 and together at most 1; "
                          f"got {p_equal} and {p_zero}.")
     r, t = draw(n, 2, generator=generator).sort(dim=1).values.split(1, dim=1)
-    row = (torch.arange(n)[:, None] + 0.5) / n
+    whole = (p_equal * n) % 1 == (p_zero * n) % 1 == 0
+    row = (torch.arange(n)[:, None] + (0.5 if whole else torch.rand(1, generator=generator))) / n
     r = torch.where(row < p_equal, t, r)
     return torch.where(row > 1 - p_zero, 0.0, r), t
 
@@ -53,16 +56,35 @@ def sample_r_t(n, p_equal=0.5, p_zero=0.0, draw=torch.rand, generator=None):
 def total_derivative(u, z, r, t, v):
     """u(z, r, t) and du/dt = (∂u/∂z) v + ∂u/∂t, the JVP with tangents (v, 0, 1) (Geng et al. 2025, eq. 8).
 
-    u: any function of (z, r, t) that PyTorch can differentiate forward. A network may bring its own
-    `total_derivative`, as `MeanVelocityMLP` does: the same numbers sooner, du/dt without gradient.
+    u: any function of (z, r, t) that PyTorch can differentiate forward. `MeanVelocityMLP` brings a derivative by hand,
+    with the same numbers sooner and without gradient; it is taken where the network says that it holds.
     z, v: (n, d).  r, t: numbers or (n, 1), 0 ≤ r ≤ t ≤ 1.  Returns two tensors (n, d).
+
+    Raises RuntimeError, with what to do, where PyTorch cannot differentiate u forward.
     """
     r, t = columns(z, r=r, t=t)
     if v.shape != z.shape:
         raise ValueError(f"v must have the shape of z, {tuple(z.shape)}; got {tuple(v.shape)}.")
-    if getattr(u, "total_derivative", None):
+    u = uncompiled(u)
+    if getattr(u, "by_hand", None) and u.by_hand():
         return u.total_derivative(z, r, t, v)
-    return torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+    try:
+        return torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+    except RuntimeError as error:
+        u(z, r, t)  # if u itself fails, its own error is the better one
+        raise RuntimeError(
+            f"PyTorch cannot take the forward-mode derivative of this {type(u).__name__}: {error}\n"
+            "Usual causes: a BatchNorm in training mode, which changes its statistics (take LayerNorm or GroupNorm, or "
+            "track_running_stats=False); fused attention (use the math backend: torch.nn.attention.sdpa_kernel); an "
+            "autograd.Function of your own without a `jvp`.") from error
+
+
+def uncompiled(u):
+    """The network inside a compiled one: PyTorch before 2.13 may lose tangents in compiled code (pytorch#187284)."""
+    inner = getattr(u, "_orig_mod", u)
+    if inner is not u and (u._forward_hooks or u._forward_pre_hooks):
+        raise ValueError("a compiled network with hooks: register the hooks on the network before it is compiled.")
+    return inner
 
 
 def flow_matching_loss(v_net, x, eps, t):
@@ -123,8 +145,8 @@ def weighted(error, p, c=1e-3):
 
     p = 0 is plain squared error. With p = 0.5 samples of an error well above √c pull equally hard, so that a few
     wild ones do not decide; this seeks a median, which is the mean only where the target has no noise.
-    With p = 1 those of small error pull harder, and where errors are well above c the printed loss is near 1:
-    do not read it.
+    p = 1 divides each sample's gradient by its squared error, and where errors are well above c the printed loss is
+    near 1: do not read it.
     """
     return error / (error.detach() + c) ** p
 
@@ -148,14 +170,33 @@ def midpoint(v):
 def sample(u, z_1, n_steps, return_path=False):
     """From noise z_1 (n, d) at t = 1 to data at t = 0 in n_steps equal steps z ← z − (t − r) u(z, r, t).
 
-    u: a mean-flow network, an exact average velocity, or `euler` or `midpoint` of a velocity.
+    u: a mean-flow network, an exact average velocity, or `euler` or `midpoint` of a velocity. A network is in
+    evaluation mode meanwhile, and afterwards as it was.
     Returns z_0 (n, d); with return_path, all states (n_steps + 1, n, d) from z_1 to z_0.
     """
     check_points("z_1", z_1)
     check_count("n_steps", n_steps)
-    path = [z_1]
-    for i in range(n_steps, 0, -1):
-        t = torch.full_like(z_1[:, :1], i / n_steps)
-        r = torch.full_like(z_1[:, :1], (i - 1) / n_steps)
-        path.append(path[-1] - (t - r) * u(path[-1], r, t))
-    return torch.stack(path) if return_path else path[-1]
+    z, path = z_1, [z_1]
+    with evaluation_mode(u):
+        for i in range(n_steps, 0, -1):
+            t = torch.full_like(z[:, :1], i / n_steps)
+            r = torch.full_like(z[:, :1], (i - 1) / n_steps)
+            z = z - (t - r) * u(z, r, t)
+            if return_path:
+                path.append(z)
+    return torch.stack(path) if return_path else z
+
+
+@contextmanager
+def evaluation_mode(u):
+    """No dropout and fixed statistics in the network that u is, or that it closes over as `euler(v)` does."""
+    closed_over = [cell.cell_contents for cell in getattr(u, "__closure__", None) or ()]
+    parts = [part for net in (u, *closed_over) if isinstance(net, torch.nn.Module) for part in net.modules()]
+    modes = [part.training for part in parts]
+    try:
+        for part in parts:
+            part.training = False
+        yield
+    finally:
+        for part, mode in zip(parts, modes):
+            part.training = mode

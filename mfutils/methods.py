@@ -7,6 +7,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -27,22 +28,24 @@ from .training import train
 
 FOLDER = Path(__file__).parent / "weights"
 RECIPE = dict(n_steps=12_500, batch_size=1024)  # the rest is as `train` has it
+SOLVERS = Choices({name: name for name in ("euler", "midpoint", "late_midpoint", "adams_bashforth")})  # in the record
+METRICS = Choices(dict.fromkeys(("sliced_w2", "total_variation", "map_error")))
 
 
 def one_time(n, generator):
-    """t uniform in [0, 1]."""
+    """t uniform in [0, 1]: (n, 1)."""
     return torch.rand(n, 1, generator=generator)
 
 
 def two_times(n, generator):
-    """t uniform, r below it and nearer to data; r = t in five eighths of the rows, r = 0 in one eighth."""
+    """t uniform, r below it and nearer to data, each (n, 1); r = t in 5/8 of the rows, r = 0 in 1/8."""
     return sample_r_t(n, p_equal=0.625, p_zero=0.125, draw=squared_uniform, generator=generator)
 
 
 class Method(NamedTuple):
     """What to hand to `train`."""
 
-    network: type
+    network: Callable
     loss: Callable
     times: Callable
     with_average: bool = False
@@ -56,18 +59,28 @@ METHODS = Choices(
 )
 
 
-def load_pretrained(distribution, method, solver=euler):
+def load_pretrained(distribution: str, method: str, solver: Callable | None = None):
     """The network trained beforehand, as u(z, r, t) ready for `sample`.
 
-    solver: what makes a u of flow matching's velocity, `euler` or `midpoint`. The mean flows need none.
+    solver: what makes a u of flow matching's velocity: `euler`, taken if none is given, or `midpoint`. The mean flows
+    need none. Raises ValueError for an unknown name, and for a solver of a mean flow.
     """
     DISTRIBUTIONS[distribution]  # an unknown name raises here, with the known ones
-    net = METHODS[method].network()
-    net.load_state_dict(torch.load(weights_file(distribution, method), weights_only=True))
-    return solver(net) if method == "flow_matching" else net
+    return pretrained(METHODS[method].network(), method, weights_file(distribution, method), solver)
 
 
-def train_method(distribution, method, seed=0, **arguments):
+def pretrained(net, method, path, solver):
+    """`net` with the weights in a file, which holds 16 bits of each; for flow matching, made a u by a solver."""
+    net.load_state_dict({name: value.float() for name, value in torch.load(path, weights_only=True).items()})
+    net.eval()
+    if method == "flow_matching":
+        return (solver or euler)(net)
+    if solver:
+        raise ValueError(f"{method} samples by its own u: leave out solver=, and tell `sample` n_steps.")
+    return net
+
+
+def train_method(distribution, method: str, seed: int = 0, **arguments):
     """Train as the shipped networks were; further arguments go to `train`. Returns (u, ready for `sample`; losses).
 
     distribution: a name, or anything with sample(n, generator) → (n, 2).
@@ -81,21 +94,34 @@ def train_method(distribution, method, seed=0, **arguments):
     return euler(net) if method == "flow_matching" else net, losses
 
 
+def read_record(name: str):
+    """A file of mfutils/weights as written down, unchangeable: no cell can change what a later one reads."""
+    return frozen(json.loads((FOLDER / name).read_text("utf-8")))
+
+
+def frozen(value):
+    """Lists as tuples and dicts as read-only views, all the way down."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: frozen(part) for key, part in value.items()})
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
 @functools.cache
 def load_record():
     """What was written down when the weights were made: recipe, versions; for every run its seed, CPU seconds, and
     distances by number of function evaluations; the noise floors of the distances, as (mean, 95 % quantile)."""
-    return json.loads((FOLDER / "record.json").read_text())
+    return read_record("record.json")
 
 
-def recorded(distribution, method, metric, nfe, solver="euler"):
+def recorded(distribution: str, method: str, metric: str, nfe: int, solver: str = "euler") -> list:
     """The recorded distances of one method at one number of evaluations, one per seed and in the order of the seeds:
     within a seed all methods share noise and target, so differences can be paired. Empty where nothing was recorded.
 
-    metric: "sliced_w2", "total_variation", "energy_distance" or "map_error".
-    solver: of flow matching, "euler" or "midpoint".
+    metric: "sliced_w2", "total_variation" or "map_error".
+    solver: of flow matching, "euler" or "midpoint"; "late_midpoint" or "adams_bashforth", with short steps near data.
     """
-    which = solver if method == "flow_matching" else "own"
+    METRICS[metric]  # an unknown name raises here
+    which = SOLVERS[solver] if method == "flow_matching" else "own"
     runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)]
     return [run[which][metric][str(nfe)] for run in sorted(runs, key=lambda run: run["seed"])
             if str(nfe) in run.get(which, {}).get(metric, {})]

@@ -31,23 +31,6 @@ def sliced_w2(a, b, n_directions=64):
     return float(np.sqrt(np.mean((a - b) ** 2)))
 
 
-def energy_distance(a, b, n_directions=64):
-    """The energy distance √(2 E|A − B| − E|A − A′| − E|B − B′|) between two point sets (n, 2) and (m, 2).
-
-    In the plane E|A − B| is π/2 times its mean over directions (Székely and Rizzo 2013, J. Stat. Plan. Inference
-    143), and along one direction sorting does what would take n² distances. Its unit is the root of a length. It sees
-    misplaced mass, near or far, and like `sliced_w2` it is nearly blind to a blurred edge.
-    """
-    check_points("a", a, d=2)
-    check_points("b", b, d=2)
-    a, b = project(a, n_directions), project(b, n_directions)
-    n, m = a.shape[1], b.shape[1]
-    aa, bb = mean_gap(a), mean_gap(b)
-    both = mean_gap(np.sort(np.concatenate([a, b], axis=1), axis=1))
-    ab = ((n + m) ** 2 * both - n**2 * aa - m**2 * bb) / (2 * n * m)  # pairs of the union: within a, within b, across
-    return math.sqrt(max(0.0, math.pi / 2 * np.mean(2 * ab - aa - bb)))
-
-
 def project(points, n_directions):
     """Points (n, d) as seen along fixed directions, each sorted: a NumPy array (n_directions, n), since NumPy sorts
     several times faster than PyTorch on a CPU, and sorting is all the cost."""
@@ -59,13 +42,6 @@ def project(points, n_directions):
         draws = torch.randn(n_directions, points.shape[1], generator=torch.Generator().manual_seed(0))
         directions = (draws / draws.norm(dim=1, keepdim=True)).to(points.dtype)
     return np.sort((directions @ points.detach().cpu().T).numpy(), axis=1)
-
-
-def mean_gap(rows):
-    """The mean of |x − x′| over all pairs within each sorted row (k, n) → (k,): the i-th of n numbers is the greater
-    one in i − 1 pairs and the smaller one in n − i."""
-    n = rows.shape[1]
-    return 2 * rows @ (2 * np.arange(1, n + 1) - n - 1.0) / n**2
 
 
 def total_variation(a, b, bins=64, limit=3.0):
@@ -82,31 +58,6 @@ def total_variation(a, b, bins=64, limit=3.0):
     share_a, share_b = (torch.histogramdd(points.detach().cpu(), **tiles).hist / len(points) for points in (a, b))
     change = share_a - share_b
     return (change.abs().sum() + change.sum().abs()).item() / 2  # what all tiles lose, the outside gains
-
-
-def within_modes(metric, centres):
-    """`metric` within modes: a function (a, b) that assigns points to their nearest of the `centres` (k, 2),
-    evaluates metric on the two sets' shares of each mode, the larger cut to the smaller, and returns the root mean
-    square over modes.
-
-    With well separated modes, chance alone gives one mode more points than another, and moving that surplus across
-    the plane drowns every other difference. This takes it out, so it is blind to wrong shares.
-    An empty mode raises ValueError, for nothing can be compared there.
-    """
-    centres = torch.as_tensor(centres, dtype=torch.float32)
-    check_points("centres", centres)
-
-    def metric_within(a, b):
-        in_a, in_b = (torch.cdist(points.float().cpu(), centres).argmin(dim=1) for points in (a, b))
-        values = []
-        for k in range(len(centres)):
-            n = min(int((in_a == k).sum()), int((in_b == k).sum()))
-            if n == 0:
-                raise ValueError(f"mode {k} at {centres[k].tolist()} is empty in one of the sets; nothing to compare.")
-            values.append(metric(a[in_a == k][:n], b[in_b == k][:n]))
-        return math.sqrt(sum(value**2 for value in values) / len(values))
-
-    return metric_within
 
 
 def score_by_steps(u, z_1, target, steps, metric=sliced_w2):

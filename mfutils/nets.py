@@ -3,57 +3,86 @@
 import torch
 from torch import nn
 
+from .checks import called_as_written
 
-def mlp(n_in, n_out, width, depth):
-    """`depth` hidden layers of `width` GELU units, from n_in numbers to n_out."""
+
+def mlp(n_in: int, n_out: int, width: int, depth: int, activation=nn.GELU) -> nn.Sequential:
+    """`depth` hidden layers of `width` units, from n_in numbers to n_out."""
     layers = []
     for _ in range(depth):
-        layers += [nn.Linear(n_in, width), nn.GELU()]
+        layers += [nn.Linear(n_in, width), activation()]
         n_in = width
     return nn.Sequential(*layers, nn.Linear(n_in, n_out))
+
+
+def weights_between(net) -> list:
+    """The weights of the linear layers of `net.net` but the first and the last: what Muon is made for."""
+    layers = net.net[1:-1] if isinstance(getattr(net, "net", None), nn.Sequential) else []
+    return [layer.weight for layer in layers if isinstance(layer, nn.Linear)]
 
 
 class VelocityMLP(nn.Module):
     """v(z, t): z (n, d), t (n, 1) → (n, d)."""
 
-    def __init__(self, width=64, depth=4, d=2):
+    def __init__(self, width: int = 64, depth: int = 4, d: int = 2, activation=nn.GELU):
         super().__init__()
-        self.net = mlp(d + 1, d, width, depth)
+        self.net = mlp(d + 1, d, width, depth, activation)
 
     def forward(self, z, t):
         return self.net(torch.cat([z, t], dim=1))
+
+    def hidden_weights(self) -> list:
+        """The weights that `train` gives to Muon; all others get Adam."""
+        return weights_between(self)
 
 
 class MeanVelocityMLP(nn.Module):
     """u(z, r, t): z (n, d), r and t (n, 1) → (n, d)."""
 
-    def __init__(self, width=64, depth=4, d=2):
+    def __init__(self, width: int = 64, depth: int = 4, d: int = 2, activation=nn.GELU):
         super().__init__()
         n_in = self.features(torch.zeros(1, d), torch.zeros(1, 1), torch.zeros(1, 1)).shape[1]
-        self.net = mlp(n_in, d, width, depth)
+        self.net = mlp(n_in, d, width, depth, activation)
 
     def features(self, z, r, t):
-        """What the first layer sees: (n, any width). Linear, so the tangents go through it as the values do."""
+        """What the first layer sees: (n, any width)."""
         return torch.cat([z, t, t - r], dim=1)
 
     def forward(self, z, r, t):
         return self.net(self.features(z, r, t))
 
+    as_written = forward  # another one, in a subclass say, has another derivative
+
+    def hidden_weights(self) -> list:
+        """The weights that `train` gives to Muon; all others get Adam."""
+        return weights_between(self)
+
+    def by_hand(self) -> bool:
+        """Whether `total_derivative` below holds for this very network: `forward` as written above, through linear
+        layers and exact GELUs only. Otherwise `flow.total_derivative` asks `torch.func.jvp`."""
+        return (called_as_written(self, MeanVelocityMLP.as_written)
+                and type(self.net) is nn.Sequential and called_as_written(self.net, LAYERS[nn.Sequential])
+                and all(map(is_linear_or_gelu, self.net)))
+
     def total_derivative(self, z, r, t, v):
         """u(z, r, t) and du/dt along (v, 0, 1), both (n, d), forward mode by hand: first the values h through the
         layers, then their rates of change dh. The derivative carries no gradient; the losses want none."""
-        h = [self.features(z, r, t)]
+        h, dh = torch.func.jvp(self.features, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+        values = [h]
         for layer in self.net:
-            h.append(layer(h[-1]))
-        dh = self.features(v, torch.zeros_like(r), torch.ones_like(t))
+            values.append(layer(values[-1]))
         with torch.no_grad():
-            for layer, h_in in zip(self.net, h):
-                dh = dh @ layer.weight.T if isinstance(layer, nn.Linear) else gelu_backward(dh, h_in)
-        return h[-1], dh
-
-    def __init_subclass__(cls):
-        if "forward" in vars(cls) and "total_derivative" not in vars(cls):
-            cls.total_derivative = None  # another network has another derivative: `torch.func.jvp` will find it
+            for layer, h in zip(self.net, values):
+                dh = dh @ layer.weight.T if isinstance(layer, nn.Linear) else gelu_backward(dh, h)
+        return values[-1], dh
 
 
-gelu_backward = torch.ops.aten.gelu_backward  # dh · gelu′(h): backward or forward, the chain rule has the same factor
+LAYERS = {layer: layer.forward for layer in (nn.Sequential, nn.Linear, nn.GELU)}  # as PyTorch has them
+gelu_backward = torch.ops.aten.gelu_backward  # dh · gelu′(h). GELU is elementwise, so its JVP equals its VJP
+
+
+def is_linear_or_gelu(layer) -> bool:
+    """Whether the derivative of this layer is known here: exactly `nn.Linear` or the exact `nn.GELU`, called as
+    PyTorch wrote it."""
+    return (type(layer) in {nn.Linear, nn.GELU} and called_as_written(layer, LAYERS[type(layer)])
+            and getattr(layer, "approximate", "none") == "none")

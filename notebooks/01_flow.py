@@ -21,9 +21,10 @@
 import torch
 
 from mfutils import (
-    DISTRIBUTIONS, GaussianMixture, check, euler, interpolate, midpoint, noise_floor, plots, sample,
-    sliced_w2, widgets,
+    DISTRIBUTIONS, GaussianMixture, check, euler, interpolate, midpoint, noise_floor, sample,
+    sliced_w2,
 )
+from mfutils.show import figures, plots, widgets
 
 board = DISTRIBUTIONS["checkerboard"]
 
@@ -102,7 +103,7 @@ by_brute_force = (weight * (eps - x)).sum(dim=0)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw thirty roads and their mean
-fig = plots.fan(here[0], x[:30], eps[:30], weight[:30, 0], by_brute_force)
+fig = figures.fan(here[0], x[:30], eps[:30], weight[:30, 0], by_brute_force)
 plots.show(fig, "Thirty straight lines that cross in one point, from data points in all squares of "
                 "the board; some are dark, others nearly transparent. An arrow starts at the "
                 "crossing.")
@@ -137,7 +138,7 @@ def moment(t):
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the field at three times
-fig = plots.fields({f"t = {t}": moment(t) for t in (1.0, 0.5, 0.1)})
+fig = figures.fields({f"t = {t}": moment(t) for t in (1.0, 0.5, 0.1)})
 plots.show(fig, "The density of the travellers at t = 1, 0.5 and 0.1, with arrows over it. At t = 1 "
                 "all arrows point to the middle; at 0.1 those between the squares point into one.")
 
@@ -226,7 +227,7 @@ paths = euler_path(eps[:40], 500)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw forty roads and forty paths
-fig = plots.paths({"roads: one pair each": roads, "paths: following the field": paths})
+fig = figures.paths({"roads: one pair each": roads, "paths: following the field": paths})
 plots.show(fig, "Left, forty straight lines that cross each other. Right, forty curves from the same "
                 "noise points: most turn inward first, then hook outward into a square.")
 

@@ -21,9 +21,9 @@
 import torch
 
 from mfutils import (
-    DISTRIBUTIONS, GaussianMixture, check, euler, flow_map, interpolate, mean_velocity, plots,
-    sample, widgets,
+    DISTRIBUTIONS, GaussianMixture, check, euler, flow_map, interpolate, mean_velocity, sample,
 )
+from mfutils.show import figures, plots, widgets
 
 board = DISTRIBUTIONS["checkerboard"]
 
@@ -123,7 +123,7 @@ path = flow_map(board, start.expand(k + 1, 2), times, 1.0)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw three chords
-fig = plots.chords(path, [(0.0, 1.0), (0.2, 0.8), (0.6, 0.8)])
+fig = figures.chords(path, [(0.0, 1.0), (0.2, 0.8), (0.6, 0.8)])
 plots.show(fig, "One bent path three times, each with an arrow from z_r to z_t: from r = 0 to t = 1, "
                 "from 0.2 to 0.8, and from 0.6 to 0.8.")
 
@@ -164,7 +164,7 @@ v_now = board.velocity(z_now, now)
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the chord at three times
 truth = dict(zip(labels, zip(z_now, z_next, dt * v_now)))
-fig = plots.swings(path, z_r[0], {f"t = {t}": truth[t] for t in (0.4, 0.6, 0.8)})
+fig = figures.swings(path, z_r[0], {f"t = {t}": truth[t] for t in (0.4, 0.6, 0.8)})
 plots.show(fig, "A path three times, with a pale arrow from z_r to z_t, an orange arrow to a point a "
                 "little further on, and a short black arrow that joins the two tips.")
 
@@ -247,7 +247,7 @@ for name, (of_r, of_t) in TANGENTS.items():
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw where each choice thinks the tip goes
-fig = plots.swings(path, z_r[0], {name: moments[name, 0.8] for name in TANGENTS}, size=2.4)
+fig = figures.swings(path, z_r[0], {name: moments[name, 0.8] for name in TANGENTS}, size=2.4)
 plots.show(fig, "The same two chords four times, at t = 0.8, each with a black arrow at the tip of "
                 "the old one: only the first ends at the tip of the new chord.")
 

@@ -27,9 +27,9 @@ from IPython.display import Code
 
 from mfutils import (
     DISTRIBUTIONS, VelocityMLP, check, euler, flow_matching_loss, gaussian, interpolate,
-    load_average, load_pretrained, midpoint, noise_floor, plots, sample, sliced_w2,
-    total_variation, train, widgets,
+    load_average, load_pretrained, midpoint, noise_floor, sample, sliced_w2, total_variation, train,
 )
+from mfutils.show import figures, plots, widgets
 
 board = DISTRIBUTIONS["checkerboard"]
 
@@ -178,7 +178,7 @@ for step in range(500, 5001, 500):
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the loss
-fig = plots.loss_curve(losses, irreducible, average)
+fig = figures.loss_curve(losses, irreducible, average)
 plots.show(fig, "A jagged training loss, a smooth falling line of the moving average on test pairs, "
                 "and a dashed line for the irreducible loss.")
 

@@ -28,9 +28,10 @@ from IPython.display import Code
 
 from mfutils import (
     DISTRIBUTIONS, MeanVelocityMLP, check, field_error, gaussian, interpolate, load_average,
-    load_pretrained, mean_flow_loss, midpoint, noise_floor, plots, sample, sample_r_t,
-    score_by_steps, sliced_w2, squared_uniform, total_derivative, train, widgets,
+    load_pretrained, mean_flow_loss, midpoint, noise_floor, sample, sample_r_t, score_by_steps,
+    sliced_w2, squared_uniform, total_derivative, train,
 )
+from mfutils.show import figures, plots, widgets
 
 board = DISTRIBUTIONS["checkerboard"]
 
@@ -85,7 +86,7 @@ z, v_cond = interpolate(x, eps, t)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the times
-fig = plots.time_pairs(r, t)
+fig = figures.time_pairs(r, t)
 plots.show(fig, "A triangle of points (r, t): many on the diagonal r = t, some on the edge r = 0, "
                 "the rest between, denser near r = 0.")
 
@@ -283,7 +284,7 @@ assert ((mean_of_targets - target_of_mean).abs() < 5 * error).all()
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the targets
 likely = targets[torch.multinomial(weight[:, 0], 2000, replacement=True)]
-fig = plots.targets(likely, mean_of_targets, target_of_mean)
+fig = figures.targets(likely, mean_of_targets, target_of_mean)
 plots.show(fig, "Targets of two thousand pairs through one point, scattered in patches; a dot for "
                 "their mean, and a cross for the target of the mean velocity.")
 

@@ -24,9 +24,9 @@ import torch
 
 from mfutils import (
     DISTRIBUTIONS, METHODS, check, gaussian, interpolate, load_pretrained, load_record,
-    mean_flow_loss, midpoint, noise_floor, plots, recorded, sample, sample_r_t, sliced_w2,
-    total_variation, widgets,
+    mean_flow_loss, midpoint, noise_floor, recorded, sample, sample_r_t, sliced_w2, total_variation,
 )
+from mfutils.show import figures, plots, widgets
 
 # %%
 z_1 = gaussian(20_000, torch.manual_seed(0))
@@ -131,14 +131,14 @@ def multiples_and_stars(metric):
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the table for sliced W2
-fig = plots.scoreboard(*multiples_and_stars("sliced_w2"), label="sliced W2 ÷ noise floor")
+fig = figures.scoreboard(*multiples_and_stars("sliced_w2"), label="sliced W2 ÷ noise floor")
 plots.show(fig, "Four tables, one per distribution, of sliced W2 as a multiple of the noise floor: "
                 "five methods by seven numbers of evaluations. Flow matching is far off at the left "
                 "and near 1 at the right; the mean flows are near 1 to 2 everywhere.")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the table for total variation
-fig = plots.scoreboard(*multiples_and_stars("total_variation"), label="total variation ÷ floor")
+fig = figures.scoreboard(*multiples_and_stars("total_variation"), label="total variation ÷ floor")
 plots.show(fig, "The same four tables for total variation: the mean flows begin at 1.4 to 5 times "
                 "the floor with one evaluation and fall; flow matching by midpoint is ahead of all "
                 "of them at 32.")

@@ -24,8 +24,9 @@ import torch
 
 from mfutils import (
     DISTRIBUTIONS, check, gaussian, load_pretrained, midpoint, mixture_of_points, mixture_of_text,
-    noise_floor, plots, sample, sliced_w2, total_variation, train_method, widgets,
+    noise_floor, sample, sliced_w2, total_variation, train_method,
 )
+from mfutils.show import figures, plots, widgets
 
 # %%
 z_1 = gaussian(20_000, torch.manual_seed(0))
@@ -34,7 +35,7 @@ landings = {plots.in_words(name): sample(load_pretrained(name, "self_distilled_m
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw one step in colours
-fig = plots.origins(z_1, {"noise": z_1, **landings}, size=2.6)
+fig = figures.origins(z_1, {"noise": z_1, **landings}, size=2.6)
 plots.show(fig, "A round cloud of noise, painted like a colour wheel, and a checkerboard, a spiral and "
                 "eight blobs made from the same points with the same colours.")
 
@@ -132,7 +133,7 @@ journey = {r: jump(r) for r in moments}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw three moments
-fig = plots.origins(z_1, {f"r = {r}": journey[r] for r in (1.0, 0.5, 0.2, 0.0)}, size=2.8)
+fig = figures.origins(z_1, {f"r = {r}": journey[r] for r in (1.0, 0.5, 0.2, 0.0)}, size=2.8)
 plots.show(fig, "The colour wheel of noise, two moments on the way, and the learner's own shape, with "
                 "the colours of the wheel still in order.")
 
@@ -176,7 +177,7 @@ true = spiral.density(landing)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw both densities
-fig = plots.densities(landing, {"by the formula": learned, "true": true}, highest=0.5)
+fig = figures.densities(landing, {"by the formula": learned, "true": true}, highest=0.5)
 plots.show(fig, "The one-step samples of the spiral, coloured by density, as the formula gives it and "
                 "true: the same bright ridge along the spiral; between the turns the left one is brighter.")
 
@@ -201,7 +202,7 @@ print(f"the determinant is negative for {folded.float().mean():.1%} of the noise
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the folds
-fig = plots.folds(z_1, landing, folded)
+fig = figures.folds(z_1, landing, folded)
 plots.show(fig, "Noise, with thin curved bands of folded points, and the spiral, with the folded "
                 "points along the rim of its arms.")
 

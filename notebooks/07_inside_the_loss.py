@@ -27,9 +27,10 @@ from IPython.display import Code
 from mfutils import (
     DISTRIBUTIONS, GaussianMixture, MeanVelocityMLP, check, flow, flow_map, gaussian,
     improved_mean_flow_loss, interpolate, load_pretrained, map_error, mean_flow_loss, mean_velocity,
-    plots, recorded, sample, sample_r_t, self_distilled_mean_flow_loss, sliced_w2, squared_uniform,
-    total_derivative, train, widgets,
+    recorded, sample, sample_r_t, self_distilled_mean_flow_loss, sliced_w2, squared_uniform,
+    total_derivative, train,
 )
+from mfutils.show import figures, plots, widgets
 
 board = DISTRIBUTIONS["checkerboard"]
 
@@ -270,7 +271,7 @@ for name, dist in {**DISTRIBUTIONS, "one Gaussian": one_gaussian}.items():
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the sweep
-fig = plots.sweep(curves, "c: 0 marginal tangent, 1 conditional tangent", "noise of the target, c = 0 is 1")
+fig = figures.sweep(curves, "c: 0 marginal tangent, 1 conditional tangent", "noise of the target, c = 0 is 1")
 plots.show(fig, "Five curves of the noise of the target against the coefficient c, each with its "
                 "lowest point marked: four rise between 0 and 1, one falls.")
 

@@ -25,12 +25,14 @@ import torch
 from IPython.display import Code, Markdown, display
 
 from mfutils import (
-    DISTRIBUTIONS, MeanVelocityMLP, check, gaussian, mean_flow_loss, mean_velocity, plots, recipe,
-    sample_r_t, sliced_w2, widgets,
+    DISTRIBUTIONS, MeanVelocityMLP, check, gaussian, mean_flow_loss, mean_velocity, sample_r_t,
+    sliced_w2,
 )
-from mfutils.ablations import (
+from mfutils.lab import recipe
+from mfutils.lab.cases import (
     CASES, GROUPS, NAMES, PAPER, diff, edited, load_sweep, swept, swept_points,
 )
+from mfutils.show import figures, plots, widgets
 
 board = DISTRIBUTIONS["checkerboard"]
 
@@ -385,7 +387,7 @@ dots = {case: (swept("checkerboard", case, "loss").mean(), swept("checkerboard",
 named = ["as it should be", "(v, 1, 1)", "t − r", "v times the Jacobian", "(0, 0, 1)", "own",
          "Adam, rate 0.001", "(v, 0, 0)", "t"]
 labels = dict.fromkeys(named, "right") | {"(v, 1, 0)": "left", "exact": "left", "no stop-gradient": "below"}
-fig = plots.loss_and_quality(dots, labels, "final training loss", "sliced W2 of one step")
+fig = figures.loss_and_quality(dots, labels, "final training loss", "sliced W2 of one step")
 plots.show(fig, "A dot for each case on the checkerboard, final loss against one-step distance: among the "
                 "lowest losses are some of the best samples and the worst.")
 

@@ -26,12 +26,14 @@ from IPython.display import Code
 
 import mfutils
 from mfutils import (
-    check, digits, euler, flow_map, gaussian, interpolate, mean_flow_loss, midpoint, plots, sample,
-    sliced_w2, total_derivative, train, widgets,
+    check, flow_map, gaussian, interpolate, mean_flow_loss, midpoint, sample, sliced_w2,
+    total_derivative, train,
 )
+from mfutils.lab import digits, judges
+from mfutils.show import figures, plots, widgets
 
 training, held_out = digits.load()
-u_net = digits.load_network("mean_flow")
+u_net = digits.load_pretrained("mean_flow")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw three sheets
@@ -61,7 +63,7 @@ plots.show(fig, "Three sheets, A to C, of handwritten digits from 0 to 9, each d
 # @title Draw ten roads
 x, eps = training.images[[2, 4, 6, 8, 10, 12, 14, 16, 18, 20]], gaussian(10, torch.manual_seed(1), d=64)
 road = {f"t = {t}": interpolate(x, eps, t)[0] for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
-plots.show(plots.strips(road, width=6.5), "Ten digits, which drown in noise from the first row to the last.")
+plots.show(figures.strips(road, width=6.5), "Ten digits, which drown in noise from the first row to the last.")
 
 # %% [markdown]
 # *Ten roads, one to a column.* Until which $t$ can you tell the digit?
@@ -75,7 +77,7 @@ plots.show(plots.strips(road, width=6.5), "Ten digits, which drown in noise from
 # %%
 x = training.sample(512, torch.manual_seed(0))
 eps = digits.keep_condition(x, torch.randn(512, 74))
-r, t = digits.times(512, torch.manual_seed(0))
+r, t = digits.two_times(512, torch.manual_seed(0))
 z, v_cond = interpolate(x, eps, t)
 print("x:", tuple(x.shape), " r and t:", tuple(t.shape))
 print("the class does not move:", bool((v_cond[:, 64:] == 0).all()))
@@ -134,7 +136,7 @@ print(f"loss: {(u - u_tgt.detach()).square().flatten(1).sum(dim=1).mean():.3f}")
 
 # %%
 conditioned = digits.conditioned(mean_flow_loss)  # with keep_condition(x, eps) for eps
-u_small, losses = train(small, conditioned, training.sample, digits.times, n_steps=4000,
+u_small, losses = train(small, conditioned, training.sample, digits.two_times, n_steps=4000,
                         batch_size=512, lr=2e-3, ema_decay=0.995)
 z_1 = digits.rows(gaussian(10, torch.manual_seed(2), d=64), torch.arange(10))
 made = {"noise": z_1, "trained here, 1 step": sample(u_small, z_1, 1),
@@ -143,7 +145,7 @@ made = {"noise": z_1, "trained here, 1 step": sample(u_small, z_1, 1),
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw what they make
-fig = plots.strips({name: digits.image(rows) for name, rows in made.items()}, width=8)
+fig = figures.strips({name: digits.image(rows) for name, rows in made.items()}, width=8)
 plots.show(fig, "Rows of ten images: noise; digits from 0 to 9 of the network trained here, in one step and in 32; and of "
                 "the shipped network. In each column nearly the same digit.")
 
@@ -164,9 +166,9 @@ Code(inspect.getsource(digits.Digits.velocity), language="python")
 # %%
 z_1 = digits.rows(gaussian(450, torch.manual_seed(0), d=64), held_out.classes)
 exact, learned = (digits.image(z) for z in (flow_map(training, z_1, 0, 1), sample(u_net, z_1, 1)))
-how_far = {"held-out digits": digits.nearest(held_out.images, training.images)[0],
-           "one step of the network": digits.nearest(learned, training.images)[0],
-           "the exact flow": digits.nearest(exact, training.images)[0]}
+how_far = {"held-out digits": judges.nearest(held_out.images, training.images)[0],
+           "one step of the network": judges.nearest(learned, training.images)[0],
+           "the exact flow": judges.nearest(exact, training.images)[0]}
 for name, distance in how_far.items():
     print(f"{name}: nearest training digit {distance.mean():.2f} away, "
           f"at least {distance.min():.2f}")
@@ -181,10 +183,10 @@ first = torch.stack([torch.nonzero(held_out.classes == c)[0, 0] for c in range(1
 rows = {}
 for name, images, below in (("exact flow", exact, "nearest to it"), ("one step, same noise", learned, "nearest to these"),
                             ("held out", held_out.images, "nearest to those")):
-    rows[name], rows[below] = images[first], training.images[digits.nearest(images[first], training.images)[1]]
-plots.show(plots.strips(rows, width=7), "Ten digits of the exact flow, each the same picture as its nearest training "
+    rows[name], rows[below] = images[first], training.images[judges.nearest(images[first], training.images)[1]]
+plots.show(figures.strips(rows, width=7), "Ten digits of the exact flow, each the same picture as its nearest training "
            "digit; ten of one step and ten held-out ones, each similar to its nearest, but another picture.")
-fig = plots.histograms(how_far, "distance to the nearest training digit")
+fig = figures.histograms(how_far, "distance to the nearest training digit")
 plots.show(fig, "Histograms of the distance to the nearest training digit: all of the exact flow's are 0; those of one "
                 "step and those of held-out digits lie around 2, nearly on each other.")
 
@@ -227,15 +229,15 @@ JUDGES = {"accuracy": "accuracy ↑", "frechet": "Fréchet ↓", "sliced_w2": "s
 def judged(images):
     """What the judges say of images (450 k, 64), as text: the mean over sets of 450."""
     sets = images.split(450)
-    scores = {"frechet": digits.frechet_distance, "sliced_w2": lambda a, b: sliced_w2(a, b, 256),
-              "precision": digits.precision, "recall": digits.recall}
+    scores = {"frechet": judges.frechet_distance, "sliced_w2": lambda a, b: sliced_w2(a, b, 256),
+              "precision": judges.precision, "recall": judges.recall}
     values = {metric: sum(score(part, held_out.images) for part in sets) / len(sets)
               for metric, score in scores.items()}
-    values |= {"accuracy": digits.accuracy(images, held_out.classes.repeat(len(sets))), "copying": digits.copying(images)}
+    values |= {"accuracy": judges.accuracy(images, held_out.classes.repeat(len(sets))), "copying": judges.copying(images)}
     return {name: f"{values[metric]:.{2 if metric == 'frechet' else 3}f}" for metric, name in JUDGES.items()}
 
 
-floor = {metric: value[0] if isinstance(value, list) else value for metric, value in digits.record()["floor"].items()}
+floor = {metric: value[0] if isinstance(value, tuple) else value for metric, value in digits.load_record()["floor"].items()}
 real = {name: f"{floor[metric]:.{2 if metric == 'frechet' else 3}f}" for metric, name in JUDGES.items()}
 plots.table({"real digits (recorded)": real} | {name: judged(images) for name, images in sets.items()})
 
@@ -252,7 +254,7 @@ plots.table({"real digits (recorded)": real} | {name: judged(images) for name, i
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the judges
 Code("\n\n".join(inspect.getsource(function) for function in (
-    digits.judge, digits.accuracy, digits.frechet_distance, digits.recall, digits.precision, digits.copying)),
+    judges.judge, judges.accuracy, judges.frechet_distance, judges.recall, judges.precision, judges.copying)),
      language="python")
 
 # %% [markdown]
@@ -275,18 +277,18 @@ panels, stars = {}, set()
 for title, metric in (("Fréchet distance", "frechet"), ("sliced W2", "sliced_w2")):
     panels[title] = {}
     for label, which in (LABELS | LONGER).items():
-        every = {nfe: digits.scored(metric=metric, nfe=nfe, **which) for nfe in NFE}
+        every = {nfe: digits.recorded(metric=metric, nfe=nfe, **which) for nfe in NFE}
         panels[title][label] = {nfe: sum(values) / len(values) / floor[metric] if values else None
                                 for nfe, values in every.items()}
-        highest = digits.record()["floor"][metric][1]
+        highest = digits.load_record()["floor"][metric][1]
         stars |= {(title, label, nfe) for nfe, values in every.items() if values and max(values) <= highest}
-plots.show(plots.scoreboard(panels, stars, "multiple of the noise floor", highest=4),
+plots.show(figures.scoreboard(panels, stars, "multiple of the noise floor", highest=4),
            "Two tables as heat maps, methods by evaluations, from 1.2 to 7 times the noise floor.")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title The other judges, and the price
 def spread(label, metric, nfe):
-    values = torch.tensor(digits.scored(metric=metric, nfe=nfe, **(LABELS | LONGER)[label]))
+    values = torch.tensor(digits.recorded(metric=metric, nfe=nfe, **(LABELS | LONGER)[label]))
     return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) else ""
 
 
@@ -294,7 +296,7 @@ columns = [(metric, nfe) for metric in ("accuracy", "precision", "recall", "copy
 plots.table({"real digits": {f"{metric}, {nfe} NFE": f"{floor[metric]:.3f}" for metric, nfe in columns}}
             | {label: {f"{metric}, {nfe} NFE": spread(label, metric, nfe) for metric, nfe in columns}
                for label in LABELS | LONGER})
-seconds = {method: sorted(run["seconds"] for run in digits.record()["runs"]
+seconds = {method: sorted(run["seconds"] for run in digits.load_record()["runs"]
                           if (run["method"], run["n_steps"]) == (method, 6000))[1] for method in digits.METHODS}
 print("CPU seconds of training:", ", ".join(f"{plots.in_words(name)} {value:.0f}" for name, value in seconds.items()))
 
@@ -316,11 +318,11 @@ z_1 = digits.rows(gaussian(30, torch.manual_seed(4), d=64), asked)
 pictures, said = {}, {}
 for label, which in LABELS.items():
     per_step = 2 if "midpoint" in label else 1
-    u = digits.load_network(which["method"], midpoint if per_step == 2 else euler)
+    u = digits.load_pretrained(which["method"], midpoint if per_step == 2 else None)
     for nfe in NFE:
         if nfe >= per_step:
             images = digits.image(sample(u, z_1, nfe // per_step))
-            seen = digits.accuracy(images, asked)
+            seen = judges.accuracy(images, asked)
             pictures[label, nfe], said[label, nfe] = images, f"NFE: {nfe}, {seen:.0%} recognised"
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -358,9 +360,9 @@ widgets.image_panel(pictures, ("method", "NFE"), said)
 # The left one multiplies the noise of $\varepsilon-x$ by $\omega$. The right one does not, but takes over $\omega - 1$ times the network's error. The paper can mix the two (its $\kappa$). We take the right one, and so does the paper's sequel, in other words ([2512.02012](https://arxiv.org/abs/2512.02012), where $\omega$ is an input, too). Here is a batch with $\omega$ between 1 and 3.
 
 # %%
-u_guided = digits.load_network("guided_mean_flow")
+u_guided = digits.load_pretrained("guided_mean_flow")
 x = digits.sample_scaled(4096, torch.manual_seed(0))  # 64 pixels, 10 for the class, 1 for ω − 1
-r, t = digits.times(4096, torch.manual_seed(0))
+r, t = digits.two_times(4096, torch.manual_seed(0))
 z, v_cond = interpolate(x, digits.keep_condition(x, torch.randn(4096, 75)), t)
 more = z[:, -1:]  # ω − 1
 with torch.no_grad():
@@ -374,7 +376,7 @@ loss = (u - u_tgt.detach()).square().sum(dim=1).mean()
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check that this is the packaged loss
 torch.manual_seed(0)
-x, (r, t) = digits.sample_scaled(4096, torch.manual_seed(0)), digits.times(4096, torch.manual_seed(0))
+x, (r, t) = digits.sample_scaled(4096, torch.manual_seed(0)), digits.two_times(4096, torch.manual_seed(0))
 assert loss == digits.guided_mean_flow_loss(u_guided, x, torch.randn(4096, 75), r, t, u_guided)
 
 # %% [markdown]
@@ -388,7 +390,7 @@ for c in range(10):
     for scale in SCALES:
         z_1 = digits.rows(eps, torch.full((20,), c), torch.full((20, 1), scale))
         pictures[c, scale] = digits.image(sample(u_guided, z_1, 1))
-        sure = digits.judge().predict_proba(pictures[c, scale])[:, c].mean()
+        sure = judges.judge().predict_proba(pictures[c, scale])[:, c].mean()
         said[c, scale] = f"class {c}, ω = {scale}: the classifier is {sure:.1%} sure"
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -398,7 +400,7 @@ plots.show(fig, "Twenty eights for each of three guidance scales: with the scale
 
 
 def of_scale(metric, scale, steps=1):
-    values = torch.tensor([run["scale"][str(scale)][metric][str(steps)] for run in digits.record()["runs"]
+    values = torch.tensor([run["scale"][str(scale)][metric][str(steps)] for run in digits.load_record()["runs"]
                            if run["method"] == "guided_mean_flow"])
     return f"{values.mean():.3f} ± {values.std():.3f}"
 
@@ -431,7 +433,7 @@ def guided_again(v, scale):
 
 classes = held_out.classes.repeat(4)
 eps = gaussian(len(classes), torch.manual_seed(6), d=64)
-v_net = digits.load_network("flow_matching", solver=lambda v: v)
+v_net = digits.load_pretrained("flow_matching", solver=lambda v: v)
 plain, sets = digits.rows(eps, classes), {}
 for scale in (1.25, 2.0):
     z_1 = digits.rows(eps, classes, torch.full((len(eps), 1), scale))
@@ -550,14 +552,14 @@ exactly = exactly + 1.5 * (exactly - training.velocity(digits.forget(z), 0.7))
 torch.testing.assert_close(exactly, 2.5 * of_class - 1.5 * of_any, atol=1e-3, rtol=0)
 
 # %% [markdown]
-# **2. Copying, or chance?** Of 450 new digits, a share of about $p = .75$ would have a training digit as the nearest of all. The share of `learned`, one step of the mean flow, is `digits.copying(learned)`. By how many standard errors is it above $p$? (The standard error of a share of $n$ is $\sqrt{p(1-p)/n}$; take $p = .75$.)
+# **2. Copying, or chance?** Of 450 new digits, a share of about $p = .75$ would have a training digit as the nearest of all. The share of `learned`, one step of the mean flow, is `judges.copying(learned)`. By how many standard errors is it above $p$? (The standard error of a share of $n$ is $\sqrt{p(1-p)/n}$; take $p = .75$.)
 
 # %%
 standard_errors = ...  # one or two lines
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
-excess = digits.copying(learned) - 0.75
+excess = judges.copying(learned) - 0.75
 check(standard_errors, excess / math.sqrt(0.75 * 0.25 / 450), tolerance=0.02,
       hint="(share − p) / √(p (1 − p) / n), with n = 450.",
       mistakes={"That is the difference. Divide by the standard error.": excess,
@@ -567,7 +569,7 @@ check(standard_errors, excess / math.sqrt(0.75 * 0.25 / 450), tolerance=0.02,
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
 # @title Solution
-share_of_learned, error = digits.copying(learned), math.sqrt(0.75 * 0.25 / 450)
+share_of_learned, error = judges.copying(learned), math.sqrt(0.75 * 0.25 / 450)
 print(f"{share_of_learned:.3f} is {(share_of_learned - 0.75) / error:.1f} standard errors above .75. No digit is a copy, "
       "but as a crowd they lean to what was trained on.")
 

@@ -1,6 +1,6 @@
 """What the tools share: where the notebooks are, how one is read, run, and given an address."""
 
-import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import jupytext
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from mfutils.widgets.panel import FRAMES
+from mfutils.show.frames import FRAMES
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
 TAG = "v" + PROJECT["project"]["version"]
 PANELS = ROOT / "docs" / "_static" / "panels"  # what the website shows where a notebook has a slider
@@ -25,8 +25,11 @@ if not find_spec("mfutils"):
 
 
 def sources(beginnings=()):
-    """The percent scripts in order; of these only those whose names begin so, if any are given."""
-    return [path for path in sorted(FOLDER.glob("[0-9]*.py")) if path.name.startswith(tuple(beginnings) or "")]
+    """The percent scripts in order, filtered by filename prefix. Exits with a sentence where a prefix fits none."""
+    every = sorted(FOLDER.glob("[0-9]*.py"))
+    if lost := [text for text in beginnings if not any(path.name.startswith(text) for path in every)]:
+        sys.exit(f"There is no notebook {', '.join(lost)}; there are {', '.join(path.stem for path in every)}.")
+    return [path for path in every if path.name.startswith(tuple(beginnings) or "")]
 
 
 def from_source(source):
@@ -47,10 +50,12 @@ def without_outputs(source, solutions):
 
 def run(notebook):
     """Execute a notebook in place and leave out what a reader without a kernel has no use for. Returns the frames of
-    its panels, a dict from cell id (see mfutils/widgets/frames.py). A cell that writes to stderr fails: readers should
+    its panels, a dict from cell id (see mfutils/show/frames.py). A cell that writes to stderr fails: readers should
     see no warnings."""
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
-    client.execute(env=os.environ | {"MFUTILS_PANELS": "frames"})
+    start = "from mfutils.show import frames; frames.put_out_frames()"
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}},
+                            extra_arguments=[f"--IPKernelApp.exec_lines={start}"])
+    client.execute()
     panels = {}
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -3,7 +3,7 @@ pyproject.toml have changed. (`make notebooks` puts a badge above every notebook
 
 import re
 
-from course import BADGE, REPOSITORY, ROOT, SITE, TAG, address
+from tools.course import BADGE, REPOSITORY, ROOT, SITE, TAG, address
 
 READ = "**[Read it online]({})**, sliders included, with nothing to install."
 
@@ -23,4 +23,4 @@ def with_badges(readme, repository=REPOSITORY, site=SITE, tag=TAG):
 
 if __name__ == "__main__":
     path = ROOT / "README.md"
-    path.write_text(with_badges(path.read_text()))
+    path.write_text(with_badges(path.read_text("utf-8")), "utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from course import REPOSITORY, ROOT, TAG, address, opening, sources, without_outputs
+from tools.course import REPOSITORY, ROOT, TAG, address, opening, sources, without_outputs
 
 MODULES = [path.relative_to(ROOT) for path in sorted((ROOT / "mfutils").rglob("*")) if path.suffix in {".py", ".js"}]
 
@@ -27,7 +27,7 @@ def standalone(notebook):
                                metadata={"collapsed": True, "jp-MarkdownHeadingCollapsed": True}),
              new_code_cell(f"from pathlib import Path\nfor folder in {folders}:\n"
                            "    Path(folder).mkdir(parents=True, exist_ok=True)"),
-             *(new_code_cell(f"%%writefile {module}\n{(ROOT / module).read_text()}") for module in MODULES),
+             *(new_code_cell(f"%%writefile {module}\n{(ROOT / module).read_text('utf-8')}") for module in MODULES),
              new_code_cell("\n".join(["import base64", *map(embedded, weights_for(notebook))]))]
     for number, cell in enumerate(setup):
         cell.id = f"setup-{number:02}"
@@ -49,7 +49,7 @@ def weights_for(notebook):
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     named = re.findall(r'load_pretrained\("(\w+)", "(\w+)"', source)
     folder = ROOT / "mfutils" / "weights"
-    others = {"mfutils.ablations": {*folder.glob("sweep.*")}, "digits.load_network": {*folder.glob("digits*")}}
+    others = {"mfutils.lab.cases": {*folder.glob("sweep.*")}, "digits.load_pretrained": {*folder.glob("digits*")}}
     wanted = set().union(*(files for word, files in others.items() if word in source))
     if source.count("load_pretrained(") > len(named) or re.search(r"\b(load_record|recorded)\(", source):
         return sorted({*folder.iterdir()}.difference(*others.values()) | wanted)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 
-from course import sources, without_outputs
+from tools.course import sources, without_outputs
 
 
 def main(target):

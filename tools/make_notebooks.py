@@ -1,6 +1,6 @@
 """Execute notebooks/*.py top to bottom and write the .ipynb beside each: `make notebooks`.
 
-Name some to make only those: `python tools/make_notebooks.py 02`.
+Name some to make only those: `python -m tools.make_notebooks 02`.
 Widgets are left out of the saved outputs, since a page without a kernel cannot draw them: every slider has a still
 above it. For the website their pictures are drawn in the same run, one file a panel.
 """
@@ -11,7 +11,7 @@ import time
 
 import nbformat
 
-from course import PANELS, from_source, run, sources
+from tools.course import PANELS, from_source, run, sources
 
 
 def main(source):
@@ -28,7 +28,7 @@ def main(source):
         path.unlink()
     for cell, frames in panels.items():
         name = f"{source.stem}.{cell}"
-        (PANELS / f"{name}.js").write_text(f"panels[{json.dumps(name)}] = {json.dumps(frames, indent=0)}\n")
+        (PANELS / f"{name}.js").write_text(f"panels[{json.dumps(name)}] = {json.dumps(frames, indent=0)}\n", "utf-8")
 
 
 if __name__ == "__main__":

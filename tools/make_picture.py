@@ -7,8 +7,9 @@ import json
 import torch
 from PIL import Image
 
-from course import ROOT
-from mfutils import DISTRIBUTIONS, flow_map, gaussian, load_pretrained, plots, sample
+from mfutils import DISTRIBUTIONS, flow_map, gaussian, load_pretrained, sample
+from mfutils.show import plots
+from tools.course import ROOT
 
 STATIC = ROOT / "docs" / "_static"
 TIMES = [1 - k / 48 for k in range(49)]
@@ -74,7 +75,7 @@ def main():
     path, landing = followed(board, z_1), sample(load_pretrained("checkerboard", METHOD), z_1, 1)
     data = dict(n=len(z_1), times=len(TIMES), arrows=ARROWS, limit=plots.LIMIT, path=packed(path),
                 field=packed(field(board)), landing=packed(landing))
-    (STATIC / "hero-data.js").write_text(f"const HERO = {json.dumps(data, indent=0)}\n")
+    (STATIC / "hero-data.js").write_text(f"const HERO = {json.dumps(data, indent=0)}\n", "utf-8")
     (STATIC / "card.png").write_bytes(plots.light(plots.png(card(path, landing), dpi=100)))
     assert Image.open(STATIC / "card.png").size == (1200, 630)  # as docs/conf.py says
 

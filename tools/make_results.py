@@ -3,11 +3,12 @@
 import re
 import statistics
 
-from course import ROOT
-from mfutils import DISTRIBUTIONS, METHODS, digits, load_record, recorded
-from mfutils.plots import in_words
+from mfutils import DISTRIBUTIONS, METHODS, load_record, recorded
+from mfutils.lab import digits
+from mfutils.show.plots import in_words
+from tools.course import ROOT
 
-RECORD = load_record()
+RECORD, DIGITS = load_record(), digits.load_record()
 NAMES = {name: in_words(name) for name in DISTRIBUTIONS}
 DIGIT_METRICS = {"accuracy": "Accuracy", "frechet": "Fréchet distance", "sliced_w2": "Sliced W2",
                  "precision": "Precision", "recall": "Recall", "nearest": "Distance to the nearest training digit",
@@ -130,28 +131,28 @@ def one_factor():
 def of_digits(metric):
     """The scores of the digits by method and evaluations, then of real digits."""
     rows, usual = {}, digits.RECIPE["n_steps"]
-    longer = max(run["n_steps"] for run in digits.record()["runs"])
+    longer = max(run["n_steps"] for run in DIGITS["runs"])
     for method, solver, steps in (("flow_matching", "euler", usual), ("flow_matching", "midpoint", usual),
                                   ("mean_flow", "own", usual), ("improved_mean_flow", "own", usual),
                                   ("self_distilled_mean_flow", "own", usual), ("flow_matching", "midpoint", longer),
                                   ("mean_flow", "own", longer)):
         label = in_words(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
         label += f", {steps:,} steps" if steps != usual else ""
-        every = {nfe: digits.scored(method, metric, nfe, solver, steps) for nfe in (1, 2, 4, 8, 32)}
+        every = {nfe: digits.recorded(method, metric, nfe, solver, steps) for nfe in (1, 2, 4, 8, 32)}
         rows[label] = {f"{nfe} NFE": spread(values) if values else "–" for nfe, values in every.items()}
     return table(rows)
 
 
 def guided():
     """The guided network in one step, by its scale."""
-    runs = [run["scale"] for run in digits.record()["runs"] if "scale" in run]
+    runs = [run["scale"] for run in DIGITS["runs"] if "scale" in run]
     return table({f"ω = {scale}": {name: spread([run[scale][metric]["1"] for run in runs])
                                    for metric, name in DIGIT_METRICS.items()} for scale in runs[0]})
 
 
 def digits_part():
-    record = digits.record()
-    real = {metric: value if isinstance(value, list) else [value] for metric, value in record["floor"].items()}
+    record = DIGITS
+    real = {metric: value if isinstance(value, tuple) else [value] for metric, value in record["floor"].items()}
     return "\n".join(f"\n**{name}**, of real digits {number(real[metric][0])}"
                      + (f", 95 % quantile {number(real[metric][1], 4)}" if metric in ("frechet", "sliced_w2") else "")
                      + f"\n\n{of_digits(metric)}" for metric, name in DIGIT_METRICS.items())
@@ -200,10 +201,10 @@ Total variation:
 
 ## Digits
 
-From mfutils/weights/digits.json, which `make digits` makes: {len(digits.record()['runs'])} runs, three seeds, of
-{digits.RECIPE['n_steps']:,} steps where no other number stands, {digits.record()['cpu_hours']} CPU hours of training.
-Scores are means over {digits.record()['sets']} sets of {digits.record()['n']} images, ± standard deviation over seeds;
-those of real digits are from {digits.record()['pairs_of_floor']} drawings of training digits, against those held out.
+From mfutils/weights/digits.json, which `make digits` makes: {len(DIGITS['runs'])} runs, three seeds, of
+{digits.RECIPE['n_steps']:,} steps where no other number stands, {DIGITS['cpu_hours']} CPU hours of training.
+Scores are means over {DIGITS['sets']} sets of {DIGITS['n']} images, ± standard deviation over seeds;
+those of real digits are from {DIGITS['pairs_of_floor']} drawings of training digits, against those held out.
 {digits_part()}
 
 **The guided mean flow in one step, by its scale**
@@ -219,6 +220,6 @@ def with_results(readme):
 
 
 if __name__ == "__main__":
-    (ROOT / "docs" / "results.md").write_text(results_page())
+    (ROOT / "docs" / "results.md").write_text(results_page(), "utf-8")
     path = ROOT / "README.md"
-    path.write_text(with_results(path.read_text()))
+    path.write_text(with_results(path.read_text("utf-8")), "utf-8")

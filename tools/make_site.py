@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from sphinx.cmd.build import main as sphinx_build
 
-from course import FOLDER, ROOT
+from tools.course import FOLDER, ROOT
 
 
 def main(target):

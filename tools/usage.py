@@ -14,7 +14,7 @@ import jupytext
 import psutil
 from nbclient import NotebookClient
 
-from course import FOLDER, ROOT, sources
+from tools.course import FOLDER, ROOT, sources
 
 MEGABYTE = 2**20
 
@@ -58,4 +58,4 @@ if __name__ == "__main__":
     usage = {source.stem: notebook_usage(source) for source in sources()}
     usage["server"] = dict(memory_mb=server_memory())
     print(json.dumps(usage, indent=1))
-    (ROOT / "docs" / "usage.json").write_text(json.dumps(usage, indent=1) + "\n")
+    (ROOT / "docs" / "usage.json").write_text(json.dumps(usage, indent=1) + "\n", "utf-8")

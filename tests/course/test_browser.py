@@ -22,7 +22,7 @@ import psutil
 import pytest
 import torch
 
-from mfutils import plots
+from mfutils.show import plots
 
 pytestmark = pytest.mark.skipif("REQUIRE_BROWSER" not in os.environ, reason="in CI; or set REQUIRE_BROWSER=1")
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -62,7 +62,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_data_notebook(lab):
-    cells = [nbformat.v4.new_code_cell('from mfutils import widgets\nwidgets.OwnData("I")')]
+    cells = [nbformat.v4.new_code_cell('from mfutils.show import widgets\nwidgets.OwnData("I")')]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), Path(lab[2].cwd()) / "own_data.ipynb")
     return "own_data"

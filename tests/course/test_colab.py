@@ -15,8 +15,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-import make_colab
-from course import PROJECT, ROOT, opening, sources
+from tools import make_colab
+from tools.course import PROJECT, ROOT, opening, sources
 
 PYTHON = ROOT / ".venv-colab" / "bin" / "python"
 STEMS = [path.stem for path in sources()]
@@ -67,7 +67,7 @@ def run(tmp_path, monkeypatch):
 def test_the_environment_has_colabs_versions_and_not_our_module():
     have = {line.split("==")[0].lower(): line for line in subprocess.run(
         [PYTHON, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout.splitlines()}
-    wanted = [line for line in (ROOT / "tests" / "colab.txt").read_text().splitlines() if "==" in line]
+    wanted = [line for line in (ROOT / "tests" / "colab.txt").read_text("utf-8").splitlines() if "==" in line]
     assert all(have[line.split("==")[0]].startswith(line) for line in wanted)
     assert not {"mean-flows", "anywidget", "jupytext"} & set(have)
 
@@ -103,7 +103,7 @@ def test_the_bootstrap_fetches_the_tagged_module(copy, run):
     for command in (["init", "--quiet"], ["add", "."], [*me, "commit", "--quiet", "-m", "all"], ["tag", "v1.2"]):
         subprocess.run(["git", *command], cwd=copy, check=True)
     cells = opening(STEMS[0], f"file://{copy}", "v1.2")
-    cells.append(nbformat.v4.new_code_cell("import mfutils.widgets\nmfutils.load_pretrained('spiral', 'mean_flow')"))
+    cells.append(nbformat.v4.new_code_cell("import mfutils.show.widgets\nmfutils.load_pretrained('spiral', 'mean_flow')"))
     cells.append(nbformat.v4.new_code_cell("mfutils.__file__"))
     try:
         notebook = run(nbformat.v4.new_notebook(cells=cells))
@@ -114,7 +114,7 @@ def test_the_bootstrap_fetches_the_tagged_module(copy, run):
 
 def test_once_there_is_an_address_every_promise_about_files_holds_with_it(copy):
     project = copy / "pyproject.toml"
-    project.write_text(re.sub('repository = ".*?"', f'repository = "{ADDRESS}"', project.read_text()))
+    project.write_text(re.sub('repository = ".*?"', f'repository = "{ADDRESS}"', project.read_text("utf-8")))
     for path in (copy / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
@@ -130,4 +130,4 @@ def test_once_there_is_an_address_every_promise_about_files_holds_with_it(copy):
                           cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
-    assert "Open in Colab" in (copy / "README.md").read_text()
+    assert "Open in Colab" in (copy / "README.md").read_text("utf-8")

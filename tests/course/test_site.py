@@ -18,7 +18,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 
-from course import FOLDER, ROOT, SITE, TAG, opening, sources
+from tools.course import FOLDER, ROOT, SITE, TAG, opening, sources
 
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 NOTEBOOKS = [f"notebooks/{path.stem}" for path in sources()]
@@ -50,7 +50,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def soups(site):
-    return {path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(), "html.parser")
+    return {path.relative_to(site).as_posix(): BeautifulSoup(path.read_text("utf-8"), "html.parser")
             for path in site.rglob("*.html") if "_static" not in path.parts}
 
 
@@ -131,7 +131,7 @@ def test_notebooks_stand_in_order_with_previous_and_next(soups):
 
 def test_what_is_folded_in_jupyterlab_is_folded_here(soups):
     for path in sources():
-        titles = re.findall(r"^# @title (.*)", path.read_text(), re.MULTILINE)
+        titles = re.findall(r"^# @title (.*)", path.read_text("utf-8"), re.MULTILINE)
         folds = soups[f"notebooks/{path.stem}.html"].select("details.hide")
         assert [fold.summary.find("p").get_text(strip=True) for fold in folds] == titles
         assert not any(fold.has_attr("open") for fold in folds)
@@ -167,7 +167,7 @@ def test_with_an_address_it_has_launch_buttons(tmp_path):
     clone = tmp_path / "clone"
     for part in ("docs", "notebooks", "tools"):
         shutil.copytree(ROOT / part, clone / part)
-    project = (ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
     for name, address in HERE.items():
         project = re.sub(rf'(?m)^{name} = ".*?"', f'{name} = "{address}"', project)
     (clone / "pyproject.toml").write_text(project)
@@ -176,7 +176,7 @@ def test_with_an_address_it_has_launch_buttons(tmp_path):
         notebook.cells[:0] = opening(path.stem, HERE["repository"], TAG)
         nbformat.write(notebook, path)
     built = build(clone, tmp_path)
-    page = (built / f"{NOTEBOOKS[0]}.html").read_text()
+    page = (built / f"{NOTEBOOKS[0]}.html").read_text("utf-8")
     assert "find_spec" not in page  # the notebook's own cell for Colab
     assert not re.search(r'<(img|script|link rel="stylesheet")[^>]* (src|href)="http', page)
     assert 'og:description" content="The question.' in page
@@ -185,7 +185,7 @@ def test_with_an_address_it_has_launch_buttons(tmp_path):
     assert f"https://mybinder.org/v2/gh/someone/mean-flows/{TAG}?urlpath=lab/tree/notebooks/01_flow.ipynb" in page
     assert f'content="{HERE["site"]}_static/card.png"' in page
     assert f'href="{HERE["site"]}notebooks/01_flow.html"' in page  # as the one address of the page
-    assert f'{HERE["repository"]}/blob/{TAG}/tools/runs.py' in (built / "cluster.html").read_text()
+    assert f'{HERE["repository"]}/blob/{TAG}/tools/runs.py' in (built / "cluster.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", PAGES)

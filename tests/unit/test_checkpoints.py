@@ -1,14 +1,17 @@
 """A run that is stopped, killed, or stopped twice goes on from where it was; no file is mistaken for another's."""
 
 import functools
+import io
 import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from mfutils import (
     DISTRIBUTIONS,
@@ -17,10 +20,11 @@ from mfutils import (
     flow_matching_loss,
     load_average,
     load_pretrained,
+    one_time,
     train,
+    two_times,
 )
 from mfutils import methods as mfutils_methods
-from mfutils.methods import one_time, two_times
 
 SPIRAL = DISTRIBUTIONS["spiral"]
 
@@ -39,7 +43,8 @@ def small_net(width=16):
 
 
 def run(net=None, loss=flow_matching_loss, data=SPIRAL.sample, times=one_time, noise=None, **arguments):
-    return train(net or small_net(), loss, data, times, noise, **{"n_steps": 60, "batch_size": 64, **arguments})
+    net = small_net() if net is None else net
+    return train(net, loss, data, times, noise, **{"n_steps": 60, "batch_size": 64, **arguments})
 
 
 def same(a, b):
@@ -133,13 +138,22 @@ def test_a_checkpoint_is_replaced_and_not_written_over(tmp_path):
     assert (tmp_path / "run.pt").read_bytes() != before
 
 
-def test_a_save_that_fails_leaves_no_litter(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("no space left"), RuntimeError("PytorchStreamWriter failed")])
+def test_a_full_disk_is_a_warning_and_costs_nothing(error, tmp_path, monkeypatch):
+    whole, _ = run()
+
     def failing_save(state, file):
-        raise OSError("no space left")
+        file.write(b"half")
+        raise error
 
     monkeypatch.setattr(torch, "save", failing_save)
-    with pytest.raises(OSError, match="no space left"):
-        run(checkpoint=tmp_path / "run.pt", checkpoint_every=20)
+    with pytest.warns(UserWarning, match=f"could not be written.*{error}.*goes on"):
+        net, _ = run(checkpoint=tmp_path / "run.pt", checkpoint_every=20)
+    assert same(net, whole)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="could not be saved"), pytest.warns(UserWarning, match="written"):
+        run(data=signalling(signal.SIGINT, 20), checkpoint=tmp_path / "run.pt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -150,7 +164,7 @@ def test_runs_stopped_without_a_checkpoint_do_not_overwrite_each_other(tmp_path,
             run(data=signalling(signal.SIGINT, at))
     assert [torch.load(path, weights_only=True)["step"] for path in ("interrupted.pt", "interrupted-2.pt")] == [20, 40]
     with pytest.raises(KeyboardInterrupt, match="step 25.*resume='interrupted.pt'"):  # the same run: its own file
-        run(data=signalling(signal.SIGINT, 5), resume="interrupted.pt")
+        run(data=signalling(signal.SIGINT, 7), resume="interrupted.pt")  # two draws are for the first batch
     assert same(run()[0], run(resume="interrupted.pt")[0])
 
 
@@ -169,6 +183,16 @@ def scaled(factor):
     return loss
 
 
+def scaled_by(net, x, eps, t, factor=1.0):
+    return factor * flow_matching_loss(net, x, eps, t)
+
+
+def points_around(centre):
+    """A source of a few thousand points that all lie near one place."""
+    points = centre + 0.01 * torch.randn(5000, 2, generator=torch.Generator().manual_seed(0))
+    return lambda n, generator: points[torch.randint(len(points), (n,), generator=generator)]
+
+
 class OtherNames(VelocityMLP):
     """The same shapes under another name."""
 
@@ -182,23 +206,29 @@ class OtherNames(VelocityMLP):
 
 
 OtherNames.__name__ = "VelocityMLP"
+FIRST_BATCH = r"loss on the first batch.*: [\d.]+ there, [\d.]+ here"
 OTHERS = {
-    "loss": (dict(loss=other_loss), "flow_matching_loss.*other_loss"),
-    "part of a loss": (dict(loss=functools.partial(flow_matching_loss)), "flow_matching_loss #.* with"),
-    "names in a network": (dict(net=OtherNames()), "not a checkpoint.*RuntimeError"),
-    "learning rate": (dict(lr=0.1), "'lr': 0.003.*'lr': 0.1"),
-    "Muon's learning rate": (dict(hidden_lr=0.1), "'hidden_lr': 0.015.*'hidden_lr': 0.1"),
-    "memory": (dict(ema_decay=0.9), "'ema_decay': 0.999.*'ema_decay': 0.9"),
-    "batch": (dict(batch_size=32), "'batch_size': 64.*'batch_size': 32"),
-    "distribution": (dict(data=DISTRIBUTIONS["crescent"].sample), "100 means.*48 means"),
-    "kind of distribution": (dict(data=DISTRIBUTIONS["checkerboard"].sample), "100 means.*Checkerboard"),
-    "times": (dict(net=MeanVelocityMLP(16, 2), times=two_times), "one_time.*two_times"),
-    "noise": (dict(noise=SPIRAL.sample), "noise.*None.*100 means"),
-    "width": (dict(net=small_net(width=32)), "16×3.*32×3"),
-    "network": (dict(net=MeanVelocityMLP(16, 2)), "VelocityMLP.*MeanVelocityMLP"),
-    "average": (dict(loss=with_average, with_average=True), "'with_average': False.*'with_average': True"),
-    "seed": (dict(seed=1), "'seed': 0.*'seed': 1"),
-    "length": (dict(n_steps=70), "'n_steps': 60.*'n_steps': 70"),
+    "loss": (dict(loss=other_loss), FIRST_BATCH),
+    "lambda": (dict(loss=lambda net, x, eps, t: 1.1 * flow_matching_loss(net, x, eps, t)), FIRST_BATCH),
+    "what a loss closes over": (dict(loss=scaled(1.1)), FIRST_BATCH),
+    "default argument": (dict(loss=functools.partial(scaled_by, factor=1.1)), FIRST_BATCH),
+    "distribution": (dict(data=DISTRIBUTIONS["crescent"].sample), FIRST_BATCH),
+    "kind of distribution": (dict(data=DISTRIBUTIONS["checkerboard"].sample), FIRST_BATCH),
+    "points": (dict(data=points_around(7.0)), FIRST_BATCH),
+    "times": (dict(times=lambda n, generator: one_time(n, generator) ** 2), FIRST_BATCH),
+    "noise": (dict(noise=SPIRAL.sample), FIRST_BATCH),
+    "name": (dict(name="another"), "name: None there, another here"),
+    "names in a network": (dict(net=OtherNames()), "network: net.0.weight float32 16×3 there, no net.0.weight here"),
+    "learning rate": (dict(lr=0.1), "lr: 0.003 there, 0.1 here"),
+    "Muon's learning rate": (dict(hidden_lr=0.1), "hidden_lr: 0.015 there, 0.1 here"),
+    "memory": (dict(ema_decay=0.9), "ema_decay: 0.999 there, 0.9 here"),
+    "batch": (dict(batch_size=32), "batch_size: 64 there, 32 here"),
+    "width": (dict(net=small_net(width=32)), "net.0.weight float32 16×3 there, net.0.weight float32 32×3 here"),
+    "precision": (dict(net=small_net().double()), "net.0.weight float32 16×3 there, net.0.weight float64 16×3 here"),
+    "network": (dict(net=MeanVelocityMLP(16, 2), times=two_times), "16×3 there, .*16×4 here"),
+    "average": (dict(loss=with_average, with_average=True), "with_average: False there, True here"),
+    "seed": (dict(seed=1), "seed: 0 there, 1 here"),
+    "length": (dict(n_steps=70), "n_steps: 60 there, 70 here"),
 }
 
 
@@ -240,31 +270,92 @@ def test_what_is_no_checkpoint_is_refused_and_not_executed(checkpoint, tmp_path)
         run(resume=tmp_path / "nothing here.pt")
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    (lambda net, x, eps, t: 1.0 * flow_matching_loss(net, x, eps, t),
-     lambda net, x, eps, t: 2.0 * flow_matching_loss(net, x, eps, t)),
-    (scaled(1.0), scaled(2.0)),
-    (functools.partial(with_average, average=None), functools.partial(with_average, average=1)),
-], ids=["lambdas", "closures", "partials"])
-def test_two_losses_of_one_name_are_told_apart(one, other, tmp_path):
-    run(loss=one, checkpoint=tmp_path / "run.pt", checkpoint_every=60)
-    run(loss=one, resume=tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="was saved by a run with"):
-        run(loss=other, resume=tmp_path / "run.pt")
+def test_the_same_run_is_known_again_whatever_its_functions_are_called(tmp_path):
+    """Under another Python, or from another cell: a run is told by its numbers and not by its code."""
+    whole, _ = run()
+    run(checkpoint=tmp_path / "run.pt", checkpoint_every=30)
+    torch.set_printoptions(precision=2)
+    again, _ = run(net=VelocityMLP(16, 2), loss=lambda net, x, eps, t: scaled_by(net, x, eps, t),  # other weights too
+                   data=lambda n, generator: SPIRAL.sample(n, generator), resume=tmp_path / "run.pt")
+    torch.set_printoptions(profile="default")
+    assert same(whole, again)
 
 
-def test_a_source_has_the_same_name_in_every_process():
-    program = """
-import functools
-from mfutils import sample_r_t, squared_uniform
-from mfutils.checkpoints import name_of
-from test_checkpoints import scaled
-print(name_of(functools.partial(sample_r_t, draw=squared_uniform)), name_of(scaled(2.0)))
-"""
-    said = {subprocess.run([sys.executable, "-c", program], cwd=os.path.dirname(__file__), stdout=subprocess.PIPE,
-                           text=True, check=True).stdout for _ in range(2)}
-    assert len(said) == 1
-    assert "0x" not in said.pop()
+def test_a_source_that_draws_from_elsewhere_can_be_resumed_nevertheless(tmp_path):
+    def data(n, generator):
+        return torch.randn(n, 2)
+
+    before = torch.get_rng_state()
+    run(data=data, checkpoint=tmp_path / "run.pt", checkpoint_every=30)
+    drawn = torch.get_rng_state()
+    torch.set_rng_state(before)
+    run(data=data)
+    assert torch.get_rng_state().equal(drawn)  # a checkpoint costs no draws
+    assert torch.load(tmp_path / "run.pt", weights_only=True)["first_loss"] is None
+    run(data=data, resume=tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize("there", ["~/deep/run.pt", "$MEAN_FLOWS_SCRATCH/deep/run.pt"])
+def test_paths_are_written_as_in_a_shell(there, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MEAN_FLOWS_SCRATCH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    whole, _ = run(checkpoint=there, checkpoint_every=30)
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert same(run(resume=there)[0], whole)
+    assert same(load_average(there, whole), whole)
+
+
+def test_a_place_where_nothing_can_be_written_is_noticed_before_the_first_step(tmp_path):
+    (tmp_path / "file").touch()
+    drawn = []
+
+    def data(n, generator):
+        drawn.append(n)
+        return SPIRAL.sample(n, generator)
+
+    for path, reason in ((tmp_path, "it is a folder"), (tmp_path / "file" / "run.pt", "Not a directory|File exists")):
+        with pytest.raises(ValueError, match=reason):
+            run(data=data, checkpoint=path)
+    assert not drawn
+
+
+def test_the_number_of_steps_may_be_in_the_name_of_a_folder(tmp_path):
+    run(checkpoint=tmp_path / "{step}" / "run.pt", checkpoint_every=30)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["30", "60"]
+
+
+def test_compiled_or_plain_a_checkpoint_is_the_same(tmp_path):
+    whole, _ = run(net=torch.compile(small_net(), backend="eager"), checkpoint=tmp_path / "run.pt", checkpoint_every=30)
+    assert same(load_average(tmp_path / "run.pt", small_net()), whole)
+    assert same(run(resume=tmp_path / "run.pt")[0], whole)
+    assert same(run(net=torch.nn.DataParallel(small_net()), resume=tmp_path / "run.pt")[0], whole)
+
+
+def test_a_stop_is_one_line_in_a_notebook(tmp_path, monkeypatch):
+    shell = InteractiveShell.instance()
+    monkeypatch.chdir(tmp_path)
+    shell.user_ns["stopped"] = lambda: run(data=signalling(signal.SIGINT, 20))
+    said = io.StringIO()
+    with redirect_stdout(said):
+        result = shell.run_cell("stopped()")
+    assert isinstance(result.error_in_exec, KeyboardInterrupt)
+    assert said.getvalue() == ("Stopped after step 20 of 60; the work is kept. To go on, make the same call with "
+                               "resume='interrupted.pt'.\n")
+
+
+def test_a_stop_while_the_last_step_is_reported_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def slow_report(bar, loss, done, *_):
+        if done == 60:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as slow:
+        slow.setattr("mfutils.training.report", slow_report)
+        with pytest.raises(KeyboardInterrupt, match="after step 60 of 60.*resume='interrupted.pt'"):
+            run()
+    assert same(run(resume="interrupted.pt")[0], run()[0])
 
 
 def test_numpys_numbers_make_a_checkpoint_that_can_be_resumed(tmp_path):
@@ -293,5 +384,5 @@ def test_a_file_without_this_networks_average_is_refused(tmp_path, content):
     run(checkpoint=path, checkpoint_every=20)
     if content:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match="holds no moving average of such a VelocityMLP"):
+    with pytest.raises(ValueError, match="is not a checkpoint|of another network than this VelocityMLP"):
         load_average(path, VelocityMLP(width=3))

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-import make_digits
+from experiments import digits as make_digits
 from mfutils import GaussianMixture, euler, flow_map, gaussian, interpolate, mean_flow_loss, midpoint, sample
-from mfutils import digits as d
+from mfutils.lab import digits as d
+from mfutils.lab import judges
 
-RECORD = d.record()
+RECORD = d.load_record()
 ONE_EACH = d.Digits(gaussian(10, torch.Generator().manual_seed(1), d=64), torch.arange(10))
 
 
@@ -34,7 +35,7 @@ def batch(n, condition, dtype=torch.float64):
 def test_the_two_sets_share_no_image_and_have_the_same_classes(sets):
     training, held_out = sets
     assert (len(training.images), len(held_out.images)) == (1347, 450)
-    assert d.nearest(held_out.images, training.images)[0].min() > 0.5
+    assert judges.nearest(held_out.images, training.images)[0].min() > 0.5
     shares = [torch.bincount(part.classes) / len(part.classes) for part in sets]
     assert torch.allclose(*shares, atol=2e-3)
     assert training.images.min() == -1
@@ -47,7 +48,7 @@ def test_a_row_knows_its_class_or_does_not(sets, generator):
     known = z[:, 64:]
     assert set(known.unique().tolist()) == {0, 1}
     assert (known.sum(dim=1) == 0).float().mean() == pytest.approx(0.1, abs=0.02)
-    judged = d.judge().predict(z[:, :64])
+    judged = judges.judge().predict(z[:, :64])
     asked = known.argmax(dim=1).numpy()
     assert (judged == asked)[known.sum(dim=1).numpy() == 1].mean() > 0.99
     scaled = d.sample_scaled(5000, generator)[:, -1]
@@ -71,7 +72,7 @@ def test_the_exact_velocity_is_that_of_narrow_gaussians_of_the_class(generator):
 def test_its_flow_ends_on_an_image_of_the_class(sets):
     training, _ = sets
     z_1 = d.rows(gaussian(20, torch.Generator().manual_seed(0), d=64), torch.arange(10).repeat(2))
-    distance, which = d.nearest(d.image(flow_map(training, z_1, 0, 1)), training.images)
+    distance, which = judges.nearest(d.image(flow_map(training, z_1, 0, 1)), training.images)
     assert distance.max() < 1e-3
     assert torch.equal(training.classes[which], torch.arange(10).repeat(2))
 
@@ -80,7 +81,7 @@ def test_of_half_a_class_and_half_another_it_ends_on_one_of_either(sets):
     training, _ = sets
     z_1 = d.rows(gaussian(40, torch.Generator().manual_seed(0), d=64), torch.full((40,), -1))
     z_1[:, [64 + 3, 64 + 8]] = 0.5
-    distance, which = d.nearest(d.image(flow_map(training, z_1, 0, 1)), training.images)
+    distance, which = judges.nearest(d.image(flow_map(training, z_1, 0, 1)), training.images)
     assert distance.max() < 1e-3
     assert set(training.classes[which].tolist()) == {3, 8}
 
@@ -154,37 +155,37 @@ def test_the_frechet_distance_by_matrix_roots(sets):
         return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
 
     def features(images):
-        first, offset = (torch.from_numpy(part[0]) for part in (d.judge().coefs_, d.judge().intercepts_))
+        first, offset = (torch.from_numpy(part[0]) for part in (judges.judge().coefs_, judges.judge().intercepts_))
         return torch.relu(images.double() @ first.double() + offset)
 
     a, b = training.images[:300], held_out.images[:300]
     (mean_a, A), (mean_b, B) = ((rows.mean(dim=0), torch.cov(rows.T)) for rows in map(features, (a, b)))
     expected = (mean_a - mean_b).square().sum() + torch.trace(A + B - 2 * root(root(A) @ B @ root(A)))
-    assert d.frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-3)
-    assert d.frechet_distance(a, b) == pytest.approx(d.frechet_distance(b, a), rel=1e-3)
-    assert d.frechet_distance(a, a) == pytest.approx(0, abs=1e-3)
+    assert judges.frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-3)
+    assert judges.frechet_distance(a, b) == pytest.approx(judges.frechet_distance(b, a), rel=1e-3)
+    assert judges.frechet_distance(a, a) == pytest.approx(0, abs=1e-3)
 
 
 def test_recall_counts_what_samples_reach():
     samples = torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]])  # third-nearest fellow: 3, 2, 2, 3, 99 away
     real = torch.tensor([[-2.9], [-3.1], [5.9], [0.5], [6.5], [1.5]])
-    assert d.recall(samples[:4], real) == pytest.approx(4 / 6)
-    assert d.recall(samples, real) == pytest.approx(5 / 6)  # one that lies far reaches 6.5, though nothing is there
-    assert d.recall(samples, samples) == 1
-    assert d.precision(real, samples[:4]) == d.recall(samples[:4], real)
+    assert judges.recall(samples[:4], real) == pytest.approx(4 / 6)
+    assert judges.recall(samples, real) == pytest.approx(5 / 6)  # one that lies far reaches 6.5, though nothing is there
+    assert judges.recall(samples, samples) == 1
+    assert judges.precision(real, samples[:4]) == judges.recall(samples[:4], real)
 
 
 def test_copying_tells_copies_from_digits_of_the_same_kind(sets):
     """Whichever digits were trained on: of new ones, three in four have their nearest among 1,347 of 1,797."""
     training, held_out = sets
-    assert d.copying(training.images) == 1
-    assert d.copying(training.images + 0.2 * gaussian(1347, torch.Generator().manual_seed(0), d=64)) > 0.99
-    assert d.copying(held_out.images) == 0
+    assert judges.copying(training.images) == 1
+    assert judges.copying(training.images + 0.2 * gaussian(1347, torch.Generator().manual_seed(0), d=64)) > 0.99
+    assert judges.copying(held_out.images) == 0
     everything = torch.cat([training.images, held_out.images])
     shares = []
     for seed in range(10):  # a fifth of the digits is new; the rest is split three to one
         new, rest = everything[torch.randperm(1797, generator=torch.Generator().manual_seed(seed))].split([360, 1437])
-        of_training, of_held_out = (d.nearest(new, part)[0] for part in rest.split([1077, 360]))
+        of_training, of_held_out = (judges.nearest(new, part)[0] for part in rest.split([1077, 360]))
         shares.append((of_training < of_held_out).float().mean().item())
     assert np.mean(shares) == pytest.approx(1077 / 1437, abs=0.02)
 
@@ -199,7 +200,7 @@ def test_the_record_is_complete():
     assert RECORD["pairs_of_floor"] >= 400
     for method, metric in product(d.METHODS, ("accuracy", "nearest", "copying", *make_digits.SCORES)):
         if method != "guided_mean_flow":
-            assert all(len(d.scored(method, metric, nfe)) == 3 for nfe in make_digits.NFE)
+            assert all(len(d.recorded(method, metric, nfe)) == 3 for nfe in make_digits.NFE)
     for run in RECORD["runs"]:
         if run["method"] == "guided_mean_flow":
             assert [float(scale) for scale in run["scale"]] == list(make_digits.SCALES)
@@ -211,12 +212,12 @@ def test_the_recorded_scores_are_those_of_the_shipped_files(method):
     classes = d.load()[1].classes.repeat(10)
     z_1 = d.rows(eps, classes)
     run = next(run for run in RECORD["runs"] if (run["method"], run["seed"]) == (method, 0))
-    kept, u = run.get("own") or run.get("euler"), d.load_network(method)
+    kept, u = run.get("own") or run.get("euler"), d.load_pretrained(method)
     if method == "guided_mean_flow":
         kept, z_1 = run["scale"]["2.0"], d.rows(eps, classes, torch.full((4500, 1), 2.0))
     found = make_digits.by_steps(u, z_1, (1,))
     if method == "flow_matching":
-        again = make_digits.by_steps(d.load_network(method, solver=midpoint), z_1, (4,), 2)
+        again = make_digits.by_steps(d.load_pretrained(method, solver=midpoint), z_1, (4,), 2)
         assert again["sliced_w2"][4] == pytest.approx(run["midpoint"]["sliced_w2"]["4"], rel=0.02)
     for metric, values in found.items():
         assert values[1] == pytest.approx(kept[metric]["1"], rel=0.02)

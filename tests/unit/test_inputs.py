@@ -17,15 +17,17 @@ from mfutils import (
     load_pretrained,
     mean_flow_loss,
     mean_velocity,
+    midpoint,
+    one_time,
+    recorded,
     sample,
     sample_r_t,
     self_distilled_mean_flow_loss,
     sliced_w2,
     total_derivative,
+    total_variation,
     train,
 )
-from mfutils.methods import one_time
-from mfutils.metrics import energy_distance
 
 BOARD, MIXTURE = DISTRIBUTIONS["checkerboard"], DISTRIBUTIONS["spiral"]
 z, half, quarter = torch.zeros(3, 2), torch.full((3, 1), 0.5), torch.full((3, 1), 0.25)
@@ -46,7 +48,10 @@ BAD = {
     "true is no number of steps": (lambda: sample(u, z, True), "got True"),
     "noise on a line": (lambda: sample(u, torch.zeros(3), 1), r"\(n, d\).*\(3,\)"),
     "points in space on the board": (lambda: BOARD.velocity(torch.zeros(3, 3), 0.5), r"\(n, 2\).*\(3, 3\)"),
-    "points in space to a plane's distance": (lambda: energy_distance(torch.zeros(3, 3), z), r"\(n, 2\).*\(3, 3\)"),
+    "points in space to a plane's distance": (lambda: total_variation(torch.zeros(3, 3), z), r"\(n, 2\).*\(3, 3\)"),
+    "a solver for a mean flow": (lambda: load_pretrained("spiral", "mean_flow", solver=midpoint), "leave out solver"),
+    "an unknown metric": (lambda: recorded("spiral", "mean_flow", "fid", 1), "'fid'.*'map_error'"),
+    "an unknown solver": (lambda: recorded("spiral", "flow_matching", "map_error", 1, "rk4"), "'rk4'.*'midpoint'"),
     "points of another dimension": (lambda: MIXTURE.velocity(torch.zeros(3, 3), 0.5), r"\(n, 2\).*\(3, 3\)"),
     "data and noise of two dimensions": (lambda: interpolate(z, torch.zeros(3, 3), half), r"eps.*\(n, 2\).*\(3, 3\)"),
     "no noise": (lambda: sample(u, torch.zeros(0, 2), 1), "n ≥ 1"),

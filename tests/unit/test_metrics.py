@@ -15,7 +15,6 @@ from mfutils import (
     sliced_w2,
     total_variation,
 )
-from mfutils.metrics import energy_distance, within_modes
 
 
 def test_a_shift_costs_its_length_over_root_two(generator):
@@ -55,26 +54,6 @@ def test_the_floor_falls_with_the_root_of_n(board):
     assert 3 < small[0] / large[0] < 5.3
 
 
-def test_the_energy_distance_is_that_of_all_pairs(generator):
-    a = torch.randn(300, 2, generator=generator)
-    b = 1.2 * torch.randn(400, 2, generator=generator) + 0.3
-    ab, aa, bb = (torch.cdist(*pair).mean() for pair in ((a, b), (a, a), (b, b)))
-    assert energy_distance(a, b, n_directions=1024) == pytest.approx((2 * ab - aa - bb).sqrt().item(), rel=1e-3)
-    assert energy_distance(a, b) == pytest.approx(energy_distance(b, a))
-
-
-def test_within_modes_a_surplus_costs_nothing_and_a_shift_its_length(generator):
-    centres = torch.tensor([[-5.0, 0.0], [5.0, 0.0]])
-    near, far = (c + 0.1 * torch.randn(4000, 2, generator=generator) for c in centres)
-    even, uneven = torch.cat([near[:2000], far[:2000]]), torch.cat([near[2000:3000], far[1000:4000]])
-    within = within_modes(sliced_w2, centres)
-    assert sliced_w2(even, uneven) > 2
-    assert within(even, uneven) < 0.02
-    assert within(even, even + torch.tensor([0.3, 0.4])) == pytest.approx(0.5 / math.sqrt(2), abs=0.01)
-    with pytest.raises(ValueError, match="mode 1 at .5.0, 0.0. is empty"):
-        within(even, near)
-
-
 def test_the_exact_velocity_has_no_error_and_a_shifted_one_its_shift(generator):
     blob = GaussianMixture([[0.5, -1.0]], sd=0.7)
     z = torch.randn(200, 2, generator=generator)
@@ -103,12 +82,6 @@ def test_64_directions_do_the_work_of_256(board, generator):
     assert sliced_w2(a, b) == pytest.approx(sliced_w2(a, b, n_directions=256), abs=2e-5)
 
 
-def test_the_energy_distance_of_a_set_to_itself_is_zero_and_of_a_far_one_is_known(generator):
-    a = torch.randn(500, 2, generator=generator)
-    assert energy_distance(a, a) < 1e-6
-    assert energy_distance(a, a + 1000) == pytest.approx((2 * 1000 * 2**0.5) ** 0.5, rel=2e-3)  # 2 E|A − B| alone
-
-
 def test_total_variation_counts_tiles_of_the_stated_size():
     a = torch.full((10, 2), 0.001)
     assert total_variation(a, a + 0.09, bins=64) == 0  # a tile is 6 / 64 = 0.094 wide
@@ -128,7 +101,7 @@ def test_the_floor_is_the_mean_and_the_95_percent_quantile_of_its_pairs(board):
 def test_what_carries_a_gradient_is_measured_like_what_does_not(board, generator):
     a, b = board.sample(300, generator), board.sample(300, generator)
     with_gradient = a.clone().requires_grad_()
-    for metric in (sliced_w2, energy_distance, total_variation):
+    for metric in (sliced_w2, total_variation):
         assert metric(with_gradient, b) == metric(a, b)
 
 

@@ -8,7 +8,8 @@ import torch
 from colorspacious import cspace_convert, deltaE
 from matplotlib.colors import to_rgb
 
-from mfutils import METHODS, plots
+from mfutils import METHODS
+from mfutils.show import figures, plots
 
 COLOURS = {name: to_rgb(getattr(plots, name)) for name in ("DATA", "NOISE", "INK")}
 COLOURS |= {name: to_rgb(color) for name, color in plots.METHOD.items()}
@@ -30,7 +31,7 @@ def test_colours_differ_under_full_colour_blindness(blindness):
 def test_the_scoreboard_says_each_number_and_stars_what_cannot_be_told_from_perfect():
     assert list(plots.METHOD) == list(METHODS)
     rows = {"flow matching, Euler": {1: 104.2, 2: None}, "mean flow": {1: 1.86, 2: 0.98}}
-    fig = plots.scoreboard({"board": rows, "moon": rows}, {("moon", "mean flow", 2)}, "distance ÷ floor")
+    fig = figures.scoreboard({"board": rows, "moon": rows}, {("moon", "mean flow", 2)}, "distance ÷ floor")
     for ax, star in zip(fig.axes, ("", "★")):
         assert [text.get_text() for text in ax.texts] == ["104", "1.86", "0.98" + star]
     colours = [text.get_color() for text in fig.axes[0].get_yticklabels()]
@@ -113,7 +114,7 @@ def test_a_mosaic_is_read_like_a_page():
 
 
 def test_a_histogram_of_one_value_is_a_line():
-    fig = plots.histograms({"spread": torch.linspace(0, 2, 50), "one": torch.zeros(50)}, "distance")
+    fig = figures.histograms({"spread": torch.linspace(0, 2, 50), "one": torch.zeros(50)}, "distance")
     (ax,) = fig.axes
     assert [list(line.get_xdata()) for line in ax.lines] == [[0, 0]]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["spread", "one"]

@@ -8,8 +8,8 @@ import jupytext
 import nbformat
 import pytest
 
-import make_handouts
-from course import sources
+from tools import make_handouts
+from tools.course import sources
 
 SOURCES = sources()
 

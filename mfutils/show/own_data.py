@@ -5,7 +5,8 @@ import html
 import ipywidgets
 import torch
 
-from .. import plots, shapes
+from .. import shapes
+from . import plots
 from .panel import img
 
 

@@ -12,16 +12,14 @@ from pathlib import Path
 
 import pytest
 
-import make_digits
-import make_sweep
-import make_weights
-import runs
+from experiments import digits as make_digits
+from experiments import sweep, weights
 
 TABLE = """
 import os, sys, time
 from pathlib import Path
 sys.path[:0] = {path!r}
-import runs
+from experiments import engine
 
 def run(job):
     if job["name"] == "bad" and not Path("mended").exists():
@@ -59,7 +57,7 @@ def start(tmp_path):
 
 
 def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line] if path.exists() else []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -73,9 +71,9 @@ def test_interrupted_it_goes_on_where_it_was(number, start, tmp_path):
     assert table.returncode != 0
     kept = lines(results)
     assert 3 <= len(kept) < 8
-    started = len((tmp_path / "started").read_text().splitlines())
+    started = len((tmp_path / "started").read_text("utf-8").splitlines())
     time.sleep(0.7)
-    assert len((tmp_path / "started").read_text().splitlines()) == started  # no worker goes on alone
+    assert len((tmp_path / "started").read_text("utf-8").splitlines()) == started  # no worker goes on alone
     with results.open("a") as file:
         file.write('\n{"job": {"name": "7", "sec')  # cut off by a crash
     again, _ = start().communicate(timeout=60)
@@ -98,11 +96,11 @@ def test_a_run_that_fails_or_dies_is_recorded_does_not_stop_the_rest_and_is_trie
 
 
 def test_what_other_code_made_is_run_anew(tmp_path, monkeypatch):
-    ours = runs.versions(make_sweep.run, ("flow",))
+    ours = runs.versions(sweep.run, ("flow",))
     path, line = tmp_path / "runs.jsonl", dict(job=dict(seed=0), versions=ours, found=dict(loss=1.0))
     path.write_text(json.dumps(line))
     assert list(runs.finished(path, ours)) == ['{"seed": 0}']
-    for other in ((make_sweep.run, ("flow", "nets")), (make_weights.run, ("flow",))):
+    for other in ((sweep.run, ("flow", "nets")), (weights.run, ("flow",))):
         assert not runs.finished(path, runs.versions(*other))
 
 
@@ -119,12 +117,12 @@ def test_a_worker_with_other_versions_is_refused(tmp_path, monkeypatch, capsys):
             pass
 
     with pytest.raises(SystemExit, match="1 runs failed"):
-        runs.run_all(make_sweep.run, [dict(seed=0)], tmp_path / "runs.jsonl", ("flow",), Foreign())
+        runs.run_all(sweep.run, [dict(seed=0)], tmp_path / "runs.jsonl", ("flow",), Foreign())
     assert "the worker has other versions: {'torch': '1.0'}" in capsys.readouterr().out
 
 
 def test_the_tables_are_lists_of_jobs_for_one_engine():
-    for table in (make_sweep, make_weights, make_digits):
+    for table in (sweep, weights, make_digits):
         texts = [json.dumps(job) for job in table.JOBS]
         assert len(set(texts)) == len(texts)
         assert [json.dumps(json.loads(text)) for text in texts] == texts  # a finished one is known again

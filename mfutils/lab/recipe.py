@@ -1,16 +1,16 @@
 """The whole method on one page: inputs, training, sampling. Every line of it is there to be broken (notebook 8).
 
 It does what `training.train` does with `flow.mean_flow_loss`, and what `flow.sample` does: the same numbers, without
-their progress bar, checkpoints and checks of the input. `ablations` replaces lines of this file.
+their progress bar, checkpoints and checks of the input. `cases` replaces lines of this file.
 """
 
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .flow import interpolate, sample_r_t, squared_uniform, total_derivative
-from .nets import MeanVelocityMLP
-from .training import muon_and_adam, one_thread
+from ..flow import interpolate, sample_r_t, squared_uniform, total_derivative
+from ..nets import MeanVelocityMLP
+from ..training import muon_and_adam, one_thread
 
 
 class Network(MeanVelocityMLP):

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from mfutils import euler, gaussian, midpoint, sample, sliced_w2
-from mfutils.digits import (
+from mfutils.lab.digits import (
     FOLDER,
     METHODS,
     PIXELS,
@@ -34,7 +34,8 @@ from mfutils.digits import (
     train_method,
     weights_file,
 )
-from runs import executor, run_all
+
+from .engine import executor, run_all
 
 SEEDS = range(3)
 NFE = 1, 2, 4, 8, 32
@@ -128,9 +129,9 @@ def main():
             weights_file(line["job"]["method"]).write_bytes(base64.b64decode(network))
     text = ",\n ".join(json.dumps({key: line["job"][key] for key in ("method", "seed", "n_steps")} | line["found"])
                        for line in lines)  # a line for each run
-    (FOLDER / "digits.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {text}\n ]\n}}\n')
+    (FOLDER / "digits.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {text}\n ]\n}}\n', "utf-8")
 
 
 if __name__ == "__main__":
-    import make_digits  # by its name: that is where workers find `run`
-    make_digits.main()
+    from experiments import digits  # by its name: that is where workers find `run`
+    digits.main()

@@ -1,5 +1,5 @@
 """A panel is controls over a figure, described once. Displayed, it is live: ipywidgets that redraw. For a page without
-a kernel set the environment variable MFUTILS_PANELS=frames: every picture is then drawn beforehand and put out as data.
+a kernel `frames` draws every picture beforehand.
 
 Only what ipywidgets 7.7 and 8 share is used. A live picture is one HTML widget with an <img>, since that alone
 carries alternative text, does not flicker, and is never stacked twice.
@@ -8,7 +8,6 @@ carries alternative text, does not flicker, and is never stacked twice.
 import base64
 import functools
 import html
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,9 +16,7 @@ import ipywidgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from .. import plots
-
-FRAMES = "application/vnd.mean-flows.frames+json"
+from . import plots
 
 
 class Choice(NamedTuple):
@@ -73,11 +70,7 @@ class Panel:
         return ipywidgets.VBox([*controls, image])
 
     def _ipython_display_(self):
-        if os.environ.get("MFUTILS_PANELS") == "frames":
-            from .frames import frames  # not needed on a live page
-            display({FRAMES: frames(self)}, raw=True)
-        else:
-            display(self.live())
+        display(self.live())
 
 
 def img(fig, alt):

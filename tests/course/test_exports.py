@@ -3,10 +3,10 @@
 import jupytext
 import nbformat
 import pytest
-
-import make_colab
-from course import REPOSITORY, ROOT, SITE, opening, sources
 from make_badges import with_badges
+
+from tools import make_colab
+from tools.course import REPOSITORY, ROOT, SITE, opening, sources
 
 STEMS = [path.stem for path in sources()]
 HERE = ("https://github.com/someone/mean-flows", "https://someone.github.io/mean-flows/", "v1.2")
@@ -31,7 +31,7 @@ def test_the_export_holds_the_page_and_the_module_as_they_are(stem, exported):
     files = [path for path in (ROOT / "mfutils").rglob("*") if path.suffix in {".py", ".js"}]
     assert len(files) > 15
     for path in files:
-        assert f"%%writefile {path.relative_to(ROOT)}\n{path.read_text()}" in code
+        assert f"%%writefile {path.relative_to(ROOT)}\n{path.read_text("utf-8")}" in code
     assert not any(f"({other}.ipynb)" in cell.source for cell in copy.cells for other in STEMS)  # they are not there
     assert (exported / f"{stem}.ipynb").stat().st_size < 6_000_000
 
@@ -48,7 +48,7 @@ def test_the_learners_export_lacks_the_solutions_and_the_outputs_and_nothing_els
 
 
 def test_the_readmes_badges_agree_with_the_addresses():
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text("utf-8")
     assert with_badges(readme) == readme
     assert ("Open in Colab" in readme) == bool(REPOSITORY)
     assert ("Read it online" in readme) == bool(SITE)
@@ -57,7 +57,7 @@ def test_the_readmes_badges_agree_with_the_addresses():
 def test_without_an_address_there_is_no_badge_and_with_one_there_is_everywhere():
     repository, site, tag = HERE
     assert opening(STEMS[0], "") == []
-    bare = with_badges((ROOT / "README.md").read_text(), "", "")
+    bare = with_badges((ROOT / "README.md").read_text("utf-8"), "", "")
     badged = with_badges(bare, *HERE)
     assert "Open in Colab" not in bare
     assert "Read it online" not in bare

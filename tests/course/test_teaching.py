@@ -7,10 +7,10 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "teaching.md").read_text()
-USAGE = json.loads((ROOT / "docs" / "usage.json").read_text())
+PAGE = (ROOT / "docs" / "teaching.md").read_text("utf-8")
+USAGE = json.loads((ROOT / "docs" / "usage.json").read_text("utf-8"))
 HEADINGS = [re.sub(r"[*$`\\]|mathrm|[{}]", "", line) for path in (ROOT / "notebooks").glob("*.py")
-            for line in re.findall(r"^# ## (.+)", path.read_text(), re.MULTILINE)]
+            for line in re.findall(r"^# ## (.+)", path.read_text("utf-8"), re.MULTILINE)]
 
 
 def plan(title):
@@ -40,7 +40,7 @@ def test_the_table_of_use_is_what_was_measured():
 
 
 def test_the_hub_guarantees_what_a_learner_uses():
-    hub = yaml.safe_load((ROOT / "docs" / "jupyterhub.yaml").read_text())
+    hub = yaml.safe_load((ROOT / "docs" / "jupyterhub.yaml").read_text("utf-8"))
     learner, warm = hub["singleuser"], hub["scheduling"]["userPlaceholder"]["replicas"]
     megabytes = {name: 1024 * float(size.removesuffix("G")) for name, size in learner["memory"].items()}
     kernels = sorted(used["memory_mb"] for name, used in USAGE.items() if name != "server")

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 import mfutils
-from course import FOLDER, PANELS, from_source, joined, sources
+from tools.course import FOLDER, PANELS, from_source, joined, sources
 
 SOURCES = sources()
 
@@ -67,7 +67,7 @@ def test_what_is_printed_below_a_table_stays_below_it():
 def test_jupyterlab_opens_the_pair(source, notebook):
     """Jupytext refuses a page that is newer than its source and differs from it as text, by the order of the metadata
     even; a reader who ran `make notebooks` could then open none."""
-    page, lesson = jupytext.writes(notebook, "py:percent"), source.read_text()
+    page, lesson = jupytext.writes(notebook, "py:percent"), source.read_text("utf-8")
     assert page.endswith(lesson[lesson.index("# %% [markdown]"):])
 
 
@@ -81,7 +81,7 @@ def test_it_was_run_from_top_to_bottom_without_errors_or_warnings(notebook):
 
 
 def test_it_holds_no_widget_no_machine_path_and_is_light(source, notebook):
-    text = source.with_suffix(".ipynb").read_text()
+    text = source.with_suffix(".ipynb").read_text("utf-8")
     assert "widgets" not in notebook.metadata
     assert "application/vnd.jupyter.widget-view+json" not in text
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)
@@ -91,7 +91,7 @@ def test_it_holds_no_widget_no_machine_path_and_is_light(source, notebook):
 def test_the_website_has_a_panel_for_every_slider_and_no_others(source, notebook):
     sliders = {f"{source.stem}.{cell.id}" for cell in code_cells(notebook)
                if re.search(r"^widgets\.", cell.source, re.MULTILINE)}
-    drawn = {path.stem: path.read_text() for path in PANELS.glob(f"{source.stem}.*")}
+    drawn = {path.stem: path.read_text("utf-8") for path in PANELS.glob(f"{source.stem}.*")}
     assert set(drawn) == sliders
     for name, text in drawn.items():
         assert text.startswith(f'panels["{name}"] = ')
@@ -194,7 +194,7 @@ def test_an_untouched_exercise_is_never_right(source, notebook):
     """Not after Run All, nor on a second run: a solution binds none of the names that stand for an answer."""
     said = [output.get("text", "") for cell in code_cells(notebook) for output in cell.outputs]
     assert not any("Right." in text for text in said)
-    statements = [ast.unparse(node) for node in ast.parse(source.read_text()).body]
+    statements = [ast.unparse(node) for node in ast.parse(source.read_text("utf-8")).body]
     stubs = [text for text in statements if re.search(r"(=|return) \(?\.\.\.", text)]
     answers = set().union(*map(names_bound, stubs))
     assert len(answers) >= 3
@@ -203,7 +203,7 @@ def test_an_untouched_exercise_is_never_right(source, notebook):
 
 
 def test_it_defines_no_public_name_of_mfutils(source):
-    defined = {node.name for node in ast.walk(ast.parse(source.read_text()))
+    defined = {node.name for node in ast.walk(ast.parse(source.read_text("utf-8")))
                if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     assert not defined & set(mfutils.__all__)
 

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-import make_sweep
+from experiments import sweep
 
 pytest.importorskip("distributed", reason="no Dask here: pip install '.[cluster]'")
 CLUSTER = """
@@ -25,12 +25,12 @@ TABLE = """
 import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-import make_sweep, runs
+import sweep, runs
 
 if __name__ == "__main__":
-    jobs = [job | dict(n_steps=60, n=2000) for job in make_sweep.JOBS[:100:10]]  # on the board, first seed
+    jobs = [job | dict(n_steps=60, n=2000) for job in sweep.JOBS[:100:10]]  # on the board, first seed
     jobs, path = jobs[::int(sys.argv.pop())], Path(sys.argv.pop())
-    runs.run_all(make_sweep.run, jobs, path, make_sweep.MODULES, runs.executor(make_sweep.__file__))
+    runs.run_all(sweep.run, jobs, path, sweep.MODULES, runs.executor(sweep.__file__))
 """
 JOBS = 10
 
@@ -39,7 +39,7 @@ JOBS = 10
 def start(tmp_path):
     """Start one of the programs above. Only the table knows where the tools are."""
     (tmp_path / "cluster.py").write_text(CLUSTER)
-    (tmp_path / "table.py").write_text(TABLE.format(path=[os.path.dirname(make_sweep.__file__)]))
+    (tmp_path / "table.py").write_text(TABLE.format(path=[os.path.dirname(sweep.__file__)]))
     begun = []
 
     def process(*command):
@@ -54,7 +54,7 @@ def start(tmp_path):
 
 def found(path):
     """What every run found, without its seconds, which differ."""
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line]
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
     return {json.dumps(line["job"]): {key: value for key, value in line["found"].items() if key != "seconds"}
             for line in lines if "found" in line}
 

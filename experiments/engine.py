@@ -52,7 +52,7 @@ def measured(run, job, modules):
 def finished(path, made_by):
     """The whole lines of the file that these versions made and that did not fail: job, as JSON, to line."""
     done = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:  # empty, or cut off in the middle
@@ -84,7 +84,7 @@ def run_all(run, jobs, path, modules, executor):
             result = dict(versions=ours, failed=repr(error)) if error else future.result()
             if result["versions"] != ours:
                 result = dict(versions=ours, failed=f"the worker has other versions: {result['versions']}")
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write("\n" + json.dumps(dict(job=job) | result))
             minutes = (time.perf_counter() - start) / k * (len(left) - k) / 60
             name = ", ".join(str(value) for value in job.values() if not isinstance(value, list))

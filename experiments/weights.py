@@ -2,7 +2,7 @@
 
 Five seeds each, two runs at a time, one thread a run. Beside them, on two distributions, the steps that lead from the
 mean flow to the self-distilled one, one at a time. The first seed's networks are kept; the record keeps the distances
-of all. Interrupted, it goes on where it was; with `--scheduler` the runs go to a Dask cluster (runs.py).
+of all. Interrupted, it goes on where it was; with `--scheduler` the runs go to a Dask cluster (engine.py).
 """
 
 import base64
@@ -29,14 +29,17 @@ from mfutils import (
     total_variation,
     train,
 )
+from mfutils.lab.solvers import SOLVERS
 from mfutils.methods import FOLDER, RECIPE, Method, two_times, weights_file
-from mfutils.metrics import energy_distance, within_modes
 from mfutils.nets import MeanVelocityMLP
-from runs import executor, run_all
+
+from .engine import executor, run_all
 
 SEEDS = range(5)
 NFE = 1, 2, 4, 8, 16, 32, 64, 128
-NFE_OF_MIDPOINT = 2, 4, 8, 12, 16, 24, 32, 64
+NFE_OF_MIDPOINT = 2, 4, 6, 8, 10, 12, 16, 24, 32, 64
+NFE_OF_OTHERS = range(2, 13)  # of solvers with short steps near data
+METRICS = dict(sliced_w2=sliced_w2, total_variation=total_variation)
 N = 50_000  # points
 N_OF_MAP = 5_000  # those of them whose exact landing is computed
 PAIRS = 400  # of target sets, for the noise floor
@@ -60,20 +63,12 @@ JOBS = [*(dict(floor=name, pairs=PAIRS) for name in DISTRIBUTIONS),
           for seed, name, method in product(SEEDS, ("checkerboard", "spiral"), BETWEEN))]
 
 
-def metrics(distribution):
-    """The distances recorded for a distribution; each has a floor."""
-    chosen = {"sliced_w2": sliced_w2, "total_variation": total_variation, "energy_distance": energy_distance}
-    if distribution == "eight_gaussians":
-        chosen["sliced_w2_within_modes"] = within_modes(sliced_w2, DISTRIBUTIONS[distribution].means)
-    return chosen
-
-
 def run(job):
     """What one job found, as a dictionary for JSON."""
     if "floor" in job:
         name = job["floor"]
         return {metric: noise_floor(function, DISTRIBUTIONS[name], N, job["pairs"])
-                for metric, function in metrics(name).items()}
+                for metric, function in METRICS.items()}
     name, seed = job["distribution"], job["seed"]
     dist, (network, loss, times, with_average) = DISTRIBUTIONS[name], {**METHODS, **BETWEEN}[job["method"]]
     torch.manual_seed(seed)
@@ -86,11 +81,11 @@ def run(job):
     z_1, target = gaussian(N, generator), dist.sample(N, generator)
     landing = flow_map(dist, z_1[:N_OF_MAP], 0, 1)
 
-    def scores(u, nfe, per_step=1):
-        rows = {metric: {} for metric in (*metrics(name), "map_error")}
+    def scores(solve, nfe, per_step=1):
+        rows = {metric: {} for metric in (*METRICS, "map_error")}
         for n in nfe:
-            points = sample(u, z_1, n // per_step)
-            for metric, function in metrics(name).items():
+            points = solve(z_1, n // per_step)
+            for metric, function in METRICS.items():
                 rows[metric][n] = round(function(points, target), 5)
             error = (points[:N_OF_MAP] - landing).square().sum(dim=1).mean().sqrt().item()
             rows["map_error"][n] = round(error, 5)
@@ -100,8 +95,11 @@ def run(job):
     if seed == SEEDS[0]:
         found["network"] = as_text(net)
     if job["method"] == "flow_matching":
-        return found | dict(euler=scores(euler(net), NFE), midpoint=scores(midpoint(net), NFE_OF_MIDPOINT, per_step=2))
-    return found | dict(own=scores(net, NFE))
+        found |= dict(euler=scores(partial(sample, euler(net)), NFE),
+                      midpoint=scores(partial(sample, midpoint(net)), NFE_OF_MIDPOINT, 2))
+        return found | {solver: scores(partial(solve, net), NFE_OF_OTHERS[::per_step], per_step)
+                        for solver, (solve, per_step) in SOLVERS.items()}
+    return found | dict(own=scores(partial(sample, net), NFE))
 
 
 def as_text(net):
@@ -129,9 +127,9 @@ def main():
         record["runs"].append({key: job[key] for key in ("distribution", "method", "seed")} | found)
     record["cpu_hours"] = round(sum(entry["seconds"] for entry in record["runs"]) / 3600, 2)
     lines = ",\n ".join(json.dumps(entry) for entry in record.pop("runs"))  # a line for each run
-    (FOLDER / "record.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {lines}\n ]\n}}\n')
+    (FOLDER / "record.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {lines}\n ]\n}}\n', "utf-8")
 
 
 if __name__ == "__main__":
-    import make_weights  # by its name: that is where workers find `run`
-    make_weights.main()
+    from experiments import weights  # by its name: that is where workers find `run`
+    weights.main()

@@ -6,19 +6,22 @@
 import difflib
 import functools
 import inspect
-import json
+import linecache
 import math
+import sys
 import textwrap
 import types
-from pathlib import Path
+import zlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 
-from . import flow, recipe
-from .checks import Choices
+from .. import flow
+from ..checks import Choices
+from ..methods import FOLDER, read_record
+from . import recipe
 
-FOLDER = Path(__file__).parent / "weights"
 PAGE = inspect.getsource(recipe)
 PAPER = 61.06  # the FID of the paper's own recipe: p = 1, 25 % of the rows with r < t, logit-normal (−0.4, 1.0) times
 
@@ -38,11 +41,16 @@ def edited(*edits):
     edits: pairs (line, new), where `line` is a whole line of recipe.py, without its indentation, that occurs once, and
     `new` is one line or several. Raises ValueError for a line that is not there, with the one it may have meant.
     """
-    page = types.ModuleType("mfutils.recipe_edited")
-    page.__package__ = recipe.__package__  # its imports are relative
-    vars(page).update({name: value for name, value in vars(flow).items() if not name.startswith("__")})
-    exec(compile(edited_source(*edits), "recipe.py, edited", "exec"), vars(page))
-    return page
+    text = edited_source(*edits)
+    name = f"{recipe.__name__}_{zlib.crc32(text.encode()):08x}"
+    if name not in sys.modules:
+        page = types.ModuleType(name)
+        page.__package__, page.__file__ = recipe.__package__, f"<{name}>"  # its imports are relative
+        vars(page).update({name: value for name, value in vars(flow).items() if not name.startswith("__")})
+        linecache.cache[page.__file__] = len(text), None, text.splitlines(keepends=True), page.__file__
+        exec(compile(text, page.__file__, "exec"), vars(page))
+        sys.modules[name] = page  # as of an imported module, its source is found, and its classes can be pickled
+    return sys.modules[name]
 
 
 def edited_source(*edits):
@@ -92,7 +100,7 @@ def times(arguments):
 
 
 def share(percent):
-    """Of the rows have r < t; an eighth of all has r = 0, as in the recipe, where there is room for it."""
+    """`percent` % of the rows have r < t; an eighth of all has r = 0, where there is room for it."""
     return times(f"p_equal={1 - percent / 100:g}, p_zero={0.125 if percent else 0}, draw=squared_uniform")
 
 
@@ -113,7 +121,7 @@ def step(text):
 
 
 def noise_at_0(anchor):
-    """The road runs from noise to data, and the rows keep their places on it; `anchor` is the end where z lies."""
+    """Reverse time: noise at 0, data at 1. z is taken at `anchor`."""
     return ("z, v_cond = interpolate(x, eps, t)", f"r, t = 1 - t, 1 - r\nz, v_cond = interpolate(eps, x, {anchor})")
 
 
@@ -219,7 +227,7 @@ METRICS = Choices(dict.fromkeys(("sliced_w2", "total_variation", "map_error"), (
 @functools.cache
 def load_sweep():
     """What `make sweep` wrote down: command, versions, CPU hours, noise floors, and a line for every run."""
-    return json.loads((FOLDER / "sweep.json").read_text())
+    return read_record("sweep.json")
 
 
 def swept(distribution, case, metric, nfe=1):
@@ -235,7 +243,7 @@ def swept(distribution, case, metric, nfe=1):
         raise ValueError(f"the record has 1 and 8 steps; got nfe={nfe!r}.")
     runs = [run for run in load_sweep()["runs"] if (run["distribution"], run["case"]) == (distribution, case)]
     values = [run.get(metric, math.nan) for run in sorted(runs, key=lambda run: run["seed"])]
-    return torch.tensor([value[str(nfe)] if isinstance(value, dict) else value for value in values])
+    return torch.tensor([value[str(nfe)] if isinstance(value, Mapping) else value for value in values])
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Break the recipe in every way that `mfutils.ablations` lists: `make sweep`, an hour on two cores.
+"""Break the recipe in every way that `mfutils.lab.cases` lists: `make sweep`, an hour on two cores.
 
 Two distributions, five seeds. It writes mfutils/weights/sweep.json, what was measured, and sweep.pt, some samples of
 the first seed. With `--scheduler tcp://HOST:8786` the runs go to a Dask cluster (docs/cluster.md says how).
@@ -23,8 +23,10 @@ from mfutils import (
     sliced_w2,
     total_variation,
 )
-from mfutils.ablations import CASES, FOLDER, GROUPS, NAMES, edited
-from runs import executor, run_all
+from mfutils.lab.cases import CASES, GROUPS, NAMES, edited
+from mfutils.methods import FOLDER
+
+from .engine import executor, run_all
 
 SEEDS = range(5)
 NFE = 1, 8
@@ -99,10 +101,10 @@ def main():
                   floor={metric: {name: load_record()["floor"][metric][name] for name in NAMES}
                          for metric in ("sliced_w2", "total_variation")})
     rows = ",\n ".join(json.dumps(run) for run in runs)  # a line for each run
-    (FOLDER / "sweep.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {rows}\n ]\n}}\n')
+    (FOLDER / "sweep.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {rows}\n ]\n}}\n', "utf-8")
     torch.save(dict(per_unit=PER_UNIT, points=points), FOLDER / "sweep.pt")
 
 
 if __name__ == "__main__":
-    import make_sweep  # by its name: that is where workers find `run`
-    make_sweep.main()
+    from experiments import sweep  # by its name: that is where workers find `run`
+    sweep.main()

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from traitlets import TraitError
 
-from mfutils import plots, widgets
-from mfutils.widgets import own_data as own_data_module
-from mfutils.widgets.frames import DPI, frames, gutters
-from mfutils.widgets.panel import FRAMES, Choice, Interval, Panel
+from mfutils.show import own_data as own_data_module
+from mfutils.show import plots, widgets
+from mfutils.show.frames import DPI, frames, gutters
+from mfutils.show.panel import FRAMES, Choice, Interval, Panel
 
 CLOUD = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
 LEVELS = 4
@@ -283,7 +283,7 @@ def test_a_page_shows_the_first_picture_before_any_script_runs():
 
 def test_a_panel_is_live_unless_the_environment_asks_for_frames(monkeypatch):
     shown = []
-    monkeypatch.setattr("mfutils.widgets.panel.display", lambda what, **_: shown.append(what))
+    monkeypatch.setattr("mfutils.show.panel.display", lambda what, **_: shown.append(what))
     steps_slider()._ipython_display_()
     monkeypatch.setenv("MFUTILS_PANELS", "frames")
     steps_slider()._ipython_display_()
@@ -349,7 +349,7 @@ def test_an_uploaded_file_is_read_in_both_versions_of_ipywidgets(value):
 
 
 def test_without_anywidget_there_is_no_pad_but_a_word_about_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mfutils.widgets.pad", None)
+    monkeypatch.setitem(sys.modules, "mfutils.show.pad", None)
     panel, write, _, pad, _, _ = own_data()
     assert "pip install anywidget" in pad.value
     write.value = "O"

@@ -14,12 +14,12 @@ from packaging.specifiers import SpecifierSet
 import mfutils
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-README = (ROOT / "README.md").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def pins():
-    lines = re.findall(r"^[^#\n]+$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    lines = re.findall(r"^[^#\n]+$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
     assert all(re.fullmatch(r"[a-z0-9_-]+==[0-9.]+", line) for line in lines)  # exact, without a local suffix
     return dict(line.split("==") for line in lines)
 
@@ -35,7 +35,7 @@ def test_every_requirement_has_a_pin_within_its_range():
 
 def test_environment_yml_takes_its_versions_from_the_pins():
     conda, pip = [], []
-    for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]:
+    for entry in yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]:
         if isinstance(entry, dict):
             pip = entry["pip"]
         else:
@@ -49,7 +49,7 @@ def test_environment_yml_takes_its_versions_from_the_pins():
 
 def imports(path):
     """The modules that a file imports, as they are written, with a dot for each level up."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -109,7 +109,7 @@ def test_the_readmes_code_runs(tmp_path):
 
 
 def test_public_names_exist_are_used_and_say_what_they_do():
-    read = README + "".join(path.read_text() for path in (ROOT / "notebooks").glob("*.py"))
+    read = README + "".join(path.read_text("utf-8") for path in (ROOT / "notebooks").glob("*.py"))
     for name in mfutils.__all__:
         assert re.search(rf"\b{name}\b", read), name
         thing = getattr(mfutils, name)
@@ -118,7 +118,7 @@ def test_public_names_exist_are_used_and_say_what_they_do():
 
 
 def test_the_readme_names_the_two_commands_and_every_notebook():
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"`?make (\w+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     assert "make lab" in README
@@ -126,12 +126,12 @@ def test_the_readme_names_the_two_commands_and_every_notebook():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"notebooks/{path.name}" in README
     rows = r"^\| \[(.+?)\]\((notebooks/.+?)\).*? \| (.+?) \|"  # title, file, question
-    front_page = (ROOT / "docs" / "index.md").read_text()
+    front_page = (ROOT / "docs" / "index.md").read_text("utf-8")
     assert re.findall(rows, README, re.MULTILINE) == re.findall(rows, front_page, re.MULTILINE)
     for picture in re.findall(r"!\[.+?\]\((?!https:)(.+?)\)", README):
         assert (ROOT / picture).is_file()
 
 
 def test_ci_runs_the_readmes_test_command():
-    assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()
-    assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Small images for the method: handwritten digits as points in 64 dimensions, a network for them, and their judges.
+"""Small images for the method: handwritten digits as points in 64 dimensions, and networks for them.
 
 A row holds an image, 64 pixels in [−1, 1], and after it the condition: 10 columns for its class, a 1 in one of them or
 zeros where it is not given; for guidance one column more, ω − 1. The condition gets no noise, so its velocity is 0.
@@ -6,19 +6,15 @@ Path, losses, derivative, training and sampler are then those of the plane.
 """
 
 import functools
-import json
 
-import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.nn.functional import gelu, pad
 
-from .checks import Choices, check_points, columns
-from .flow import (
-    euler,
+from ..checks import Choices, called_as_written, check_points, columns
+from ..flow import (
     flow_matching_loss,
     improved_mean_flow_loss,
     interpolate,
@@ -27,9 +23,9 @@ from .flow import (
     self_distilled_mean_flow_loss,
     total_derivative,
 )
-from .methods import FOLDER, Method, one_time
-from .nets import gelu_backward
-from .training import train
+from ..methods import FOLDER, Method, one_time, pretrained, read_record
+from ..nets import gelu_backward, is_linear_or_gelu
+from ..training import train
 
 PIXELS, CLASSES = 64, 10
 MOST = 3.0  # the largest guidance scale ω that is trained
@@ -43,9 +39,6 @@ class Digits:
 
     def __init__(self, images, classes):
         self.images, self.classes = images, classes
-
-    def __repr__(self):
-        return f"{len(self.images)} digits"
 
     def sample(self, n, generator=None):
         """n rows (n, 74). In one of ten the class is not given, so that a network learns all digits together too."""
@@ -83,8 +76,11 @@ def load():
 
 def rows(images, classes, scale=None):
     """Images or noise (n, 64) beside their classes, whole numbers (n,), of which −1 means not given: (n, 74). With a
-    guidance scale ω (n, 1), one column more holds ω − 1."""
+    guidance scale ω (n, 1), one column more holds ω − 1. Raises ValueError for a class that is no digit."""
     check_points("images", images, d=PIXELS)
+    if classes.shape != (len(images),) or not ((classes >= -1) & (classes < CLASSES)).all():
+        raise ValueError(f"classes must be whole numbers from 0 to 9, or −1 for any, one for each of the {len(images)} "
+                         f"images; got {classes.tolist()[:10]} of shape {tuple(classes.shape)}.")
     condition = [(classes[:, None] == torch.arange(CLASSES)).to(images.dtype)]
     return torch.cat([images, *condition] + ([scale - 1] if scale is not None else []), dim=1)
 
@@ -109,7 +105,7 @@ def forget(z):
 class ResidualMLP(nn.Module):
     """u(z, r, t): rows z (n, 64 + condition), r and t (n, 1) → the same shape as z, zero for the condition.
 
-    None of its matrices is square, so `train` takes Adam for all: Muon would cost a CPU more than everything else.
+    It names no hidden weights, so `train` takes Adam for all: Muon would cost a CPU more than everything else.
     """
 
     def __init__(self, condition=CLASSES, width=192, inner=256, depth=3):
@@ -124,6 +120,14 @@ class ResidualMLP(nn.Module):
         for up, down in zip(self.up, self.down):
             h = h + down(gelu(up(h)))
         return pad(self.last(h), (0, self.condition))
+
+    as_written = forward  # another one, in a subclass say, has another derivative
+
+    def by_hand(self) -> bool:
+        """Whether `total_derivative` below holds for this very network, as in `MeanVelocityMLP`."""
+        layers = (self.first, self.last, *self.up, *self.down)
+        return (called_as_written(self, ResidualMLP.as_written)
+                and all(isinstance(layer, nn.Linear) and is_linear_or_gelu(layer) for layer in layers))
 
     def total_derivative(self, z, r, t, v):
         """u(z, r, t) and du/dt along (v, 0, 1), both (n, 64 + condition), forward mode by hand as in `MeanVelocityMLP`:
@@ -178,7 +182,7 @@ def guided_mean_flow_loss(u_net, x, eps, r, t, u_average):
     return (u - u_tgt.detach()).square().sum(dim=1).mean()
 
 
-def times(n, generator):
+def two_times(n, generator):
     """Two uniform times in order, so that t leans to noise (its density is 2t): pictures have their shapes to find
     first. r = t in half of the rows, r = 0 in one eighth."""
     return sample_r_t(n, p_equal=0.5, p_zero=0.125, generator=generator)
@@ -192,16 +196,17 @@ def sample_scaled(n, generator=None):
 
 METHODS = Choices(
     flow_matching=Method(ResidualVelocityMLP, conditioned(flow_matching_loss), one_time),
-    mean_flow=Method(ResidualMLP, conditioned(mean_flow_loss), times),
-    improved_mean_flow=Method(ResidualMLP, conditioned(improved_mean_flow_loss), times),
-    self_distilled_mean_flow=Method(ResidualMLP, conditioned(self_distilled_mean_flow_loss), times, with_average=True),
-    guided_mean_flow=Method(functools.partial(ResidualMLP, condition=CLASSES + 1), guided_mean_flow_loss, times,
+    mean_flow=Method(ResidualMLP, conditioned(mean_flow_loss), two_times),
+    improved_mean_flow=Method(ResidualMLP, conditioned(improved_mean_flow_loss), two_times),
+    self_distilled_mean_flow=Method(ResidualMLP, conditioned(self_distilled_mean_flow_loss), two_times,
+                                    with_average=True),
+    guided_mean_flow=Method(functools.partial(ResidualMLP, condition=CLASSES + 1), guided_mean_flow_loss, two_times,
                             with_average=True),
 )
 
 
 def train_method(method, seed=0, **arguments):
-    """Train as the shipped networks were; further arguments go to `training.train`. Returns (network, losses)."""
+    """Train as the shipped networks were; further arguments go to `train`. Returns (network, losses)."""
     network, loss, draw, with_average = METHODS[method]
     data = sample_scaled if method == "guided_mean_flow" else load()[0].sample
     torch.manual_seed(seed)
@@ -209,25 +214,23 @@ def train_method(method, seed=0, **arguments):
                                    **RECIPE) | arguments)
 
 
-def load_network(method, solver=euler):
+def load_pretrained(method, solver=None):
     """The network trained beforehand, as u(z, r, t) ready for `sample`. `make digits` made it.
 
-    solver: what makes a u of flow matching's velocity, `euler` or `midpoint`. The mean flows need none.
+    solver: what makes a u of flow matching's velocity: `euler`, taken if none is given, or `midpoint`. The mean flows
+    need none.
     """
-    net = METHODS[method].network()
-    state = torch.load(weights_file(method), weights_only=True)
-    net.load_state_dict({name: value.float() for name, value in state.items()})  # the file holds 16 bits each
-    return solver(net) if method == "flow_matching" else net
+    return pretrained(METHODS[method].network(), method, weights_file(method), solver)
 
 
 @functools.cache
-def record():
+def load_record():
     """What was written down when the networks were made: recipe, versions, what real digits score, and for every run
     its seed, CPU seconds, and scores by number of function evaluations (for guidance by scale, then by steps)."""
-    return json.loads((FOLDER / "digits.json").read_text())
+    return read_record("digits.json")
 
 
-def scored(method, metric, nfe, solver="euler", n_steps=RECIPE["n_steps"]):
+def recorded(method, metric, nfe, solver="euler", n_steps=RECIPE["n_steps"]):
     """The recorded scores of one method at one number of evaluations, one per seed; empty where none was recorded.
 
     metric: "accuracy", "frechet", "sliced_w2", "precision", "recall", "nearest" or "copying".
@@ -235,58 +238,9 @@ def scored(method, metric, nfe, solver="euler", n_steps=RECIPE["n_steps"]):
     n_steps: of training.
     """
     which = solver if method == "flow_matching" else "own"
-    return [run[which][metric][str(nfe)] for run in record()["runs"]
+    return [run[which][metric][str(nfe)] for run in load_record()["runs"]
             if (run["method"], run["n_steps"]) == (method, n_steps) and str(nfe) in run.get(which, {}).get(metric, {})]
 
 
 def weights_file(method):
     return FOLDER / f"digits-{method}.pt"
-
-
-# The judges
-
-@functools.cache
-def judge():
-    """A small classifier of scikit-learn's, trained on the training set: one hidden layer of 128 units."""
-    training, _ = load()
-    return MLPClassifier(128, alpha=0.01, max_iter=500, random_state=0).fit(training.images, training.classes)
-
-
-def accuracy(images, classes):
-    """The share of images (n, 64) that the judge takes for what they should be."""
-    return judge().score(images, classes)
-
-
-def frechet_distance(images, real):
-    """The Fréchet distance between two sets of images (n, 64) as the judge's hidden layer sees them, each taken for a
-    Gaussian: |μ_a − μ_b|² + tr(A + B − 2 (A B)^½), with covariances A and B (Heusel et al. 2017, arXiv 1706.08500).
-    It falls with n: compare equally many only."""
-    first, offset = judge().coefs_[0], judge().intercepts_[0]
-    a, b = (np.maximum(points.double().numpy() @ first + offset, 0) for points in (images, real))
-    A, B = np.cov(a.T), np.cov(b.T)
-    root = np.sqrt(np.linalg.eigvals(A @ B).real.clip(0)).sum()
-    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(A + B) - 2 * root)
-
-
-def recall(images, real, k=3):
-    """The share of real images (m, 64) within reach of the samples, images (n, 64). A sample reaches as far as its k-th
-    nearest fellow (Kynkäänniemi et al. 2019, arXiv 1904.06991, here in pixels). Compare equally many only."""
-    reach = torch.cdist(images, images).topk(k + 1, largest=False).values[:, -1]  # the nearest is the image itself
-    return (torch.cdist(real, images) <= reach).any(dim=1).float().mean().item()
-
-
-def precision(images, real, k=3):
-    """The share of samples, images (n, 64), within reach of the real images (m, 64): `recall`, with roles exchanged."""
-    return recall(real, images, k)
-
-
-def nearest(images, others):
-    """For each image (n, 64) the distance to the nearest of the others (k, 64), and its number: two tensors (n,)."""
-    return torch.cdist(images, others).min(dim=1)
-
-
-def copying(images):
-    """The share of images (n, 64) whose nearest digit of all is a training digit and not a held-out one (after Meehan
-    et al. 2020, arXiv 2004.05675). For new digits that is the share of training digits among all, .75."""
-    of_training, of_held_out = (nearest(images, part.images)[0] for part in load())
-    return (of_training < of_held_out).float().mean().item()

@@ -1,6 +1,6 @@
 """The panels of the course. What a slider shows is computed before; moving it only draws."""
 
-from .. import plots
+from . import plots
 from .panel import Choice, Interval, Panel
 
 

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-import make_sweep
 import mfutils
-from mfutils import DISTRIBUTIONS, MeanVelocityMLP, ablations, mean_flow_loss, recipe
-from mfutils.ablations import CASES, GROUPS, diff, edited, load_sweep, swept, swept_points
+from experiments import sweep
+from mfutils import DISTRIBUTIONS, MeanVelocityMLP, mean_flow_loss
+from mfutils.lab import cases, recipe
+from mfutils.lab.cases import CASES, GROUPS, diff, edited, load_sweep, swept, swept_points
 from mfutils.methods import two_times
 
 CASE = pytest.mark.parametrize("case", CASES)
@@ -52,7 +53,7 @@ def test_every_case_changes_the_outcome_and_all_its_lines_are_needed(case, right
 
 def test_the_right_tangents_by_another_call_are_no_change(right, board):
     _, losses, _, _ = right
-    _, history = edited(ablations.tangents("v", 0, 1)).train(board, n_steps=12)
+    _, history = edited(cases.tangents("v", 0, 1)).train(board, n_steps=12)
     assert torch.allclose(history, losses, rtol=1e-4)
 
 
@@ -95,18 +96,18 @@ def test_a_loss_that_is_not_finite_stops_the_training(board):
 
 
 def test_a_diverged_run_is_a_result(board):
-    job = make_sweep.JOBS[0] | dict(edits=[["loss = error.mean()", "loss = error.mean() * float('nan')"]], n=100)
-    assert make_sweep.run(job) == dict(diverged="the loss is nan at step 1 of 2500")
+    job = sweep.JOBS[0] | dict(edits=[["loss = error.mean()", "loss = error.mean() * float('nan')"]], n=100)
+    assert sweep.run(job) == dict(diverged="the loss is nan at step 1 of 2500")
 
 
 def test_the_record_holds_every_run():
     runs = [(run["case"], run["distribution"], run["seed"]) for run in load_sweep()["runs"]]
-    assert sorted(runs) == sorted((job["case"], job["distribution"], job["seed"]) for job in make_sweep.JOBS)
+    assert sorted(runs) == sorted((job["case"], job["distribution"], job["seed"]) for job in sweep.JOBS)
     assert len(CASES) == sum(map(len, GROUPS.values())) >= 35
-    assert load_sweep()["n_steps"] == make_sweep.N_STEPS
+    assert load_sweep()["n_steps"] == sweep.N_STEPS
     for name in ("checkerboard", "spiral"):
         assert swept_points(name, "own").shape == (2, 1000, 2)
-        for metric in ablations.METRICS:
+        for metric in cases.METRICS:
             assert swept(name, "own", metric).isfinite().sum() == 5
         for case in GROUPS["sampling"]:  # trained as the recipe is, only asked otherwise
             for metric in ("loss", "field_error"):
@@ -117,13 +118,13 @@ def test_the_record_holds_every_run():
 def test_a_case_run_again_finds_its_record():
     """On the machine that made the record, to the bit; elsewhere sums round otherwise, and training grows that to a
     part of what another seed does."""
-    job = next(job for job in make_sweep.JOBS if (job["case"], job["seed"]) == ("Adam, rate 0.001", 0))
-    found, case = make_sweep.run(job), job["case"]
+    job = next(job for job in sweep.JOBS if (job["case"], job["seed"]) == ("Adam, rate 0.001", 0))
+    found, case = sweep.run(job), job["case"]
     for metric in ("sliced_w2", "total_variation", "map_error"):
         for nfe in (1, 8):
             five = swept("checkerboard", case, metric, nfe)
             assert abs(found[metric][nfe] - five[0]) < 3 * five.std(), metric
     others = swept("checkerboard", "as it should be", "total_variation")
     assert abs(found["total_variation"][1] - others[0]) > 10 * others.std()  # so another case would not pass
-    points = torch.tensor(found["points"]).float() / make_sweep.PER_UNIT
+    points = torch.tensor(found["points"]).float() / sweep.PER_UNIT
     assert (points - swept_points("checkerboard", case)).norm(dim=-1).median() < 0.1

@@ -1,0 +1,56 @@
+"""Judges of small images: a classifier and what it sees, distances between sets of images, and signs of copying."""
+
+import functools
+
+import numpy as np
+import torch
+from sklearn.neural_network import MLPClassifier
+
+from .digits import load
+
+
+@functools.cache
+def judge():
+    """A small classifier of scikit-learn's, trained on the training set: one hidden layer of 128 units."""
+    training, _ = load()
+    return MLPClassifier(128, alpha=0.01, max_iter=500, random_state=0).fit(training.images, training.classes)
+
+
+def accuracy(images, classes):
+    """The share of images (n, 64) that the judge takes for what they should be."""
+    return judge().score(images, classes)
+
+
+def frechet_distance(images, real):
+    """The Fréchet distance between two sets of images (n, 64) as the judge's hidden layer sees them, each taken for a
+    Gaussian: |μ_a − μ_b|² + tr(A + B − 2 (A B)^½), with covariances A and B (Heusel et al. 2017, arXiv 1706.08500).
+    It falls with n: compare equally many only."""
+    first, offset = judge().coefs_[0], judge().intercepts_[0]
+    a, b = (np.maximum(points.double().numpy() @ first + offset, 0) for points in (images, real))
+    A, B = np.cov(a.T), np.cov(b.T)
+    root = np.sqrt(np.linalg.eigvals(A @ B).real.clip(0)).sum()
+    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(A + B) - 2 * root)
+
+
+def recall(images, real, k=3):
+    """The share of real images (m, 64) within reach of the samples, images (n, 64). A sample reaches as far as its k-th
+    nearest fellow (Kynkäänniemi et al. 2019, arXiv 1904.06991, here in pixels). Compare equally many only."""
+    reach = torch.cdist(images, images).topk(k + 1, largest=False).values[:, -1]  # the nearest is the image itself
+    return (torch.cdist(real, images) <= reach).any(dim=1).float().mean().item()
+
+
+def precision(images, real, k=3):
+    """The share of samples, images (n, 64), within reach of the real images (m, 64): `recall`, with roles exchanged."""
+    return recall(real, images, k)
+
+
+def nearest(images, others):
+    """For each image (n, 64) the distance to the nearest of the others (k, 64), and its number: two tensors (n,)."""
+    return torch.cdist(images, others).min(dim=1)
+
+
+def copying(images):
+    """The share of images (n, 64) whose nearest digit of all is a training digit and not a held-out one (after Meehan
+    et al. 2020, arXiv 2004.05675). For new digits that is the share of training digits among all, .75."""
+    of_training, of_held_out = (nearest(images, part.images)[0] for part in load())
+    return (of_training < of_held_out).float().mean().item()

@@ -1,0 +1,1 @@
+"""One command each: what `make` calls."""
