@@ -15,11 +15,12 @@ OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is
 
 project = html_title = "Mean Flows"
 root_doc = "index"
-extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx-mathjax-offline", "sphinxext.opengraph", "sphinx_design",
-              "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx.ext.githubpages", "sphinx-mathjax-offline",
+              "sphinxext.opengraph", "sphinx_design", "sphinx_copybutton"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "dollarmath", "substitution"]
 myst_heading_anchors = 3
+myst_update_mathjax = False  # MathJax's own defaults do; others would be a script in the page, see policy.js
 myst_substitutions = {
     "clone": f"a clone of [the repository]({REPOSITORY})" if REPOSITORY else "the folder of the course",
     "colab": "Press the rocket above any notebook, then *Colab*." if REPOSITORY else
@@ -27,11 +28,11 @@ myst_substitutions = {
 }
 
 html_theme = "sphinx_book_theme"
-html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
+html_context = {"default_mode": "light"}  # without scripts; else policy.js asks the reader's system
 html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = ["panels.js"]
+html_js_files = ["policy.js", "panels.js"]
 html_baseurl = SITE
 html_use_index = False
 html_show_search_summary = False  # summaries are fetched, which a page opened from a folder may not do

@@ -17,25 +17,10 @@ from pathlib import Path
 import torch
 
 from mfutils import euler, gaussian, midpoint, sample, sliced_w2
-from mfutils.lab.digits import (
-    FOLDER,
-    METHODS,
-    PIXELS,
-    RECIPE,
-    accuracy,
-    copying,
-    frechet_distance,
-    image,
-    load,
-    nearest,
-    precision,
-    recall,
-    rows,
-    train_method,
-    weights_file,
-)
+from mfutils.lab.digits import FOLDER, METHODS, PIXELS, RECIPE, image, load, rows, train_method, weights_file
+from mfutils.lab.judges import accuracy, copying, frechet_distance, nearest, precision, recall
 
-from .engine import executor, run_all
+from . import engine
 
 SEEDS = range(3)
 NFE = 1, 2, 4, 8, 32
@@ -43,7 +28,6 @@ SCALES = 1.0, 1.25, 1.5, 2.0, 2.5, 3.0
 LONGER = 18_000  # steps, for two methods: what more training brings
 SETS = 10  # of as many images as are held out, of the same classes; a score is the mean over the sets
 PAIRS = 400  # of sets of real digits, for the noise floor
-MODULES = "flow", "nets", "training", "metrics", "methods", "digits"
 SCORES = dict(frechet=frechet_distance, sliced_w2=partial(sliced_w2, n_directions=256),  # against what is held out
               precision=precision, recall=recall)
 JOBS = [dict(floor="digits", pairs=PAIRS),
@@ -114,9 +98,9 @@ def by_steps(u, z_1, nfe, per_step=1):
     return found
 
 
-def main():
+def main(executor):
     path = Path(__file__).parent.parent / "build" / "digits" / "runs.jsonl"
-    (real, *lines) = run_all(run, JOBS, path, MODULES, executor(__file__))
+    (real, *lines) = engine.run_all("experiments.digits", JOBS, path, executor)
     training, held_out = load()
     record = dict(command="make digits", recipe=RECIPE, n=len(held_out.images), sets=SETS, pairs_of_floor=PAIRS,
                   **{key: real["versions"][key] for key in ("python", "torch")},
@@ -127,11 +111,11 @@ def main():
         network = line["found"].pop("network", None)
         if network and line["job"]["n_steps"] == RECIPE["n_steps"]:
             weights_file(line["job"]["method"]).write_bytes(base64.b64decode(network))
-    text = ",\n ".join(json.dumps({key: line["job"][key] for key in ("method", "seed", "n_steps")} | line["found"])
+    runs = ",\n ".join(json.dumps({key: line["job"][key] for key in ("method", "seed", "n_steps")} | line["found"])
                        for line in lines)  # a line for each run
-    (FOLDER / "digits.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {text}\n ]\n}}\n', "utf-8")
+    text = json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {runs}\n ]\n}}\n'
+    (FOLDER / "digits.json").write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
-    from experiments import digits  # by its name: that is where workers find `run`
-    digits.main()
+    main(engine.executor(**engine.command_line()))

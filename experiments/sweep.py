@@ -26,14 +26,13 @@ from mfutils import (
 from mfutils.lab.cases import CASES, GROUPS, NAMES, edited
 from mfutils.methods import FOLDER
 
-from .engine import executor, run_all
+from . import engine
 
 SEEDS = range(5)
 NFE = 1, 8
 N, N_OF_MAP, N_KEPT = 50_000, 5_000, 1_000  # points; those whose exact landing is computed; those kept as a sample
 N_STEPS = 2_500
 PER_UNIT = 500  # points are kept as whole numbers: this many to the unit of the plane
-MODULES = "data", "exact", "flow", "nets", "training", "metrics", "recipe"
 JOBS = [dict(case=case, edits=[list(edit) for edit in CASES[case].edits], distribution=name, seed=seed, n_steps=N_STEPS,
              n=N)
         for seed, case, name in product(SEEDS, CASES, NAMES)]
@@ -86,9 +85,9 @@ def kept(points):
     return (points[:N_KEPT] * PER_UNIT).round().clamp(-(2**15), 2**15 - 1).to(torch.int16)
 
 
-def main():
+def main(executor):
     path = Path(__file__).parent.parent / "build" / "sweep" / "runs.jsonl"
-    lines = run_all(run, JOBS, path, MODULES, executor(__file__))
+    lines = engine.run_all("experiments.sweep", JOBS, path, executor)
     points, runs = {}, []
     for line in lines:
         which = {key: line["job"][key] for key in ("case", "distribution", "seed")}
@@ -106,5 +105,4 @@ def main():
 
 
 if __name__ == "__main__":
-    from experiments import sweep  # by its name: that is where workers find `run`
-    sweep.main()
+    main(engine.executor(**engine.command_line()))

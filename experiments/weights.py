@@ -33,7 +33,7 @@ from mfutils.lab.solvers import SOLVERS
 from mfutils.methods import FOLDER, RECIPE, Method, two_times, weights_file
 from mfutils.nets import MeanVelocityMLP
 
-from .engine import executor, run_all
+from . import engine
 
 SEEDS = range(5)
 NFE = 1, 2, 4, 8, 16, 32, 64, 128
@@ -43,7 +43,6 @@ METRICS = dict(sliced_w2=sliced_w2, total_variation=total_variation)
 N = 50_000  # points
 N_OF_MAP = 5_000  # those of them whose exact landing is computed
 PAIRS = 400  # of target sets, for the noise floor
-MODULES = "data", "exact", "flow", "nets", "training", "methods", "metrics"
 
 
 def own_target_loss(u_net, x, eps, r, t):
@@ -109,9 +108,9 @@ def as_text(net):
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def main():
+def main(executor):
     path = Path(__file__).parent.parent / "build" / "weights" / "runs.jsonl"
-    lines = run_all(run, JOBS, path, MODULES, executor(__file__))
+    lines = engine.run_all("experiments.weights", JOBS, path, executor)
     versions = {key: lines[0]["versions"][key] for key in ("python", "torch")}
     record = dict(n=N, n_of_map_error=N_OF_MAP, recipe=RECIPE, pairs_of_floor=PAIRS, **versions, floor={}, runs=[])
     FOLDER.mkdir(exist_ok=True)
@@ -127,9 +126,9 @@ def main():
         record["runs"].append({key: job[key] for key in ("distribution", "method", "seed")} | found)
     record["cpu_hours"] = round(sum(entry["seconds"] for entry in record["runs"]) / 3600, 2)
     lines = ",\n ".join(json.dumps(entry) for entry in record.pop("runs"))  # a line for each run
-    (FOLDER / "record.json").write_text(json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {lines}\n ]\n}}\n', "utf-8")
+    text = json.dumps(record, indent=1)[:-2] + f',\n "runs": [\n {lines}\n ]\n}}\n'
+    (FOLDER / "record.json").write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
-    from experiments import weights  # by its name: that is where workers find `run`
-    weights.main()
+    main(engine.executor(**engine.command_line()))

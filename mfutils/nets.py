@@ -2,47 +2,43 @@
 
 import torch
 from torch import nn
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 
 from .checks import called_as_written
 
 
-def mlp(n_in: int, n_out: int, width: int, depth: int, activation=nn.GELU) -> nn.Sequential:
+class MLP(nn.Module):
     """`depth` hidden layers of `width` units, from n_in numbers to n_out."""
-    layers = []
-    for _ in range(depth):
-        layers += [nn.Linear(n_in, width), activation()]
-        n_in = width
-    return nn.Sequential(*layers, nn.Linear(n_in, n_out))
+
+    def __init__(self, n_in: int, n_out: int, width: int, depth: int, activation):
+        super().__init__()
+        sizes, layers = [n_in] + [width] * depth, []
+        for a, b in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(a, b), activation()]
+        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], n_out))
+
+    def hidden_weights(self) -> list:
+        """The weights between hidden layers: `train` gives them to Muon, and all others to Adam."""
+        layers = list(getattr(self, "net", ()))
+        return [layer.weight for layer in layers[1:-1] if isinstance(layer, nn.Linear)]
 
 
-def weights_between(net) -> list:
-    """The weights of the linear layers of `net.net` but the first and the last: what Muon is made for."""
-    layers = net.net[1:-1] if isinstance(getattr(net, "net", None), nn.Sequential) else []
-    return [layer.weight for layer in layers if isinstance(layer, nn.Linear)]
-
-
-class VelocityMLP(nn.Module):
+class VelocityMLP(MLP):
     """v(z, t): z (n, d), t (n, 1) → (n, d)."""
 
     def __init__(self, width: int = 64, depth: int = 4, d: int = 2, activation=nn.GELU):
-        super().__init__()
-        self.net = mlp(d + 1, d, width, depth, activation)
+        super().__init__(d + 1, d, width, depth, activation)
 
     def forward(self, z, t):
         return self.net(torch.cat([z, t], dim=1))
 
-    def hidden_weights(self) -> list:
-        """The weights that `train` gives to Muon; all others get Adam."""
-        return weights_between(self)
 
-
-class MeanVelocityMLP(nn.Module):
+class MeanVelocityMLP(MLP):
     """u(z, r, t): z (n, d), r and t (n, 1) → (n, d)."""
 
     def __init__(self, width: int = 64, depth: int = 4, d: int = 2, activation=nn.GELU):
-        super().__init__()
         n_in = self.features(torch.zeros(1, d), torch.zeros(1, 1), torch.zeros(1, 1)).shape[1]
-        self.net = mlp(n_in, d, width, depth, activation)
+        super().__init__(n_in, d, width, depth, activation)
 
     def features(self, z, r, t):
         """What the first layer sees: (n, any width)."""
@@ -52,10 +48,6 @@ class MeanVelocityMLP(nn.Module):
         return self.net(self.features(z, r, t))
 
     as_written = forward  # another one, in a subclass say, has another derivative
-
-    def hidden_weights(self) -> list:
-        """The weights that `train` gives to Muon; all others get Adam."""
-        return weights_between(self)
 
     def by_hand(self) -> bool:
         """Whether `total_derivative` below holds for this very network: `forward` as written above, through linear
@@ -67,7 +59,9 @@ class MeanVelocityMLP(nn.Module):
     def total_derivative(self, z, r, t, v):
         """u(z, r, t) and du/dt along (v, 0, 1), both (n, d), forward mode by hand: first the values h through the
         layers, then their rates of change dh. The derivative carries no gradient; the losses want none."""
-        h, dh = torch.func.jvp(self.features, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+        with dual_level():  # the features may be any function; PyTorch carries the tangents through them
+            duals = map(make_dual, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+            h, dh = unpack_dual(self.features(*duals))
         values = [h]
         for layer in self.net:
             values.append(layer(values[-1]))
@@ -82,7 +76,6 @@ gelu_backward = torch.ops.aten.gelu_backward  # dh · gelu′(h). GELU is elemen
 
 
 def is_linear_or_gelu(layer) -> bool:
-    """Whether the derivative of this layer is known here: exactly `nn.Linear` or the exact `nn.GELU`, called as
-    PyTorch wrote it."""
+    """Whether this layer's derivative is known here: `nn.Linear` or the exact `nn.GELU`, called as PyTorch wrote it."""
     return (type(layer) in {nn.Linear, nn.GELU} and called_as_written(layer, LAYERS[type(layer)])
             and getattr(layer, "approximate", "none") == "none")

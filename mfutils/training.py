@@ -48,10 +48,11 @@ class Run:
         of `train`. What is yielded is live: the next step changes it."""
         average = [self.average] if with_average else []
         while self.done < len(self.losses):
-            batch = draw_batch(self.settings["batch_size"], data, noise, times, self.generator)
+            batch = draw_batch(self.settings["batch_size"], data, noise, times, self.generator, like=self.net)
             with one_thread():
-                value = loss(self.net, *to_device(batch, self.net), *average)
-                check_loss(value)
+                value = loss(self.net, *batch, *average)
+                if not torch.is_tensor(value) or value.shape != ():
+                    raise ValueError(f"the loss must be one number, a tensor of shape (); got {describe(value)}.")
                 self.net.zero_grad()
                 value.backward()
                 for part in (*self.optimizers, *self.schedules):
@@ -80,50 +81,43 @@ def train(net, loss, data, times, noise=None, *, n_steps=5000, batch_size=1024, 
     name: a text kept in the checkpoint; only a run of the same name resumes it.
 
     A stop (Ctrl-C, Jupyter's stop button, SIGTERM) is obeyed between two steps, after saving to `checkpoint`, else
-    to `resume`, else to a new file interrupted.pt.
+    to `resume`, else to a new file interrupted-….pt.
 
     Raises ValueError for bad counts, for draws of a wrong shape, for a path that cannot be written to, and for a file
     that is no checkpoint of this very run; FloatingPointError within 100 steps of a loss that is not finite. A disk
     that is full later on is a warning: the network is returned all the same.
     """
     check_count("checkpoint_every", checkpoint_every)
-    path = checkpoints.writable(checkpoint or resume)
+    path = checkpoint or resume
+    path = path and checkpoints.writable(path)
     run = Run(net, n_steps=n_steps, batch_size=batch_size, lr=lr, hidden_lr=hidden_lr, ema_decay=ema_decay, seed=seed,
               device=working(device))
-    identity = dict(run.settings, with_average=with_average, name=name)
 
     def first_loss(net, average):
         generator = torch.Generator().manual_seed(run.settings["seed"])
-        batch = to_device(draw_batch(run.settings["batch_size"], data, noise, times, generator), net)
+        batch = draw_batch(run.settings["batch_size"], data, noise, times, generator, like=net)
         return loss(net, *batch, *[average] * with_average)
 
-    def save(where):
-        stop.saving = True
-        try:
-            return checkpoints.save(where, run, identity, first_loss)
-        finally:
-            stop.saving = False
-
+    content = run, dict(run.settings, with_average=with_average, name=name), first_loss
     if resume:
-        checkpoints.load(resume, run, identity, first_loss)
+        checkpoints.load(resume, *content)
     with checkpoints.stop_between_steps() as stop, tqdm(total=len(run.losses), initial=run.done, leave=False,
                                                         mininterval=0.5) as bar:  # a late reader loses messages
         for done, *_ in run.steps(loss, data, times, noise, with_average=with_average):
             bar.update()
             saving = checkpoint and done % checkpoint_every == 0
             if saving or stop.asked or done % 100 == 0 or done == len(run.losses):
-                report(bar, recent(run), done, lr, hidden_lr)  # raises before a diverged network is saved
-            if saving and not stop.asked:
-                save(path)
+                recent = run.losses[max(0, done - 100):done].mean().item()
+                report(bar, recent, done, lr, hidden_lr)  # raises before a diverged network is saved
+            if saving or stop.asked:
+                stop.saving = True
+                kept = (path and checkpoints.save(path, *content)) or (stop.asked and checkpoints.keep(*content))
+                stop.saving = False
             if stop.asked:
-                kept = (path and save(path)) or save(checkpoints.free_path())
-                raise checkpoints.Stopped(done, len(run.losses), kept)
+                raise checkpoints.Stopped(f"Stopped after step {done} of {n_steps}; " + (
+                    f"the work is kept. To go on, make the same call with resume={str(kept)!r}." if kept else
+                    "it could not be saved: no disk has room."))
     return run.average.cpu(), run.losses.cpu()
-
-
-def recent(run: Run) -> float:
-    """The mean of the last 100 losses, or of all if there are fewer."""
-    return run.losses[max(0, run.done - 100):run.done].mean().item()
 
 
 def report(bar, loss, done, lr, hidden_lr):
@@ -134,8 +128,9 @@ def report(bar, loss, done, lr, hidden_lr):
                                  f"Try a lower lr than {lr}, or a lower hidden_lr than {hidden_lr}.")
 
 
-def draw_batch(n, data, noise, times, generator):
-    """x, eps and one or two times; checked, since they come from functions that a reader may have written."""
+def draw_batch(n, data, noise, times, generator, like):
+    """x, eps and one or two times, with the device and dtype of the network `like`; checked, since they come from
+    functions that a reader may have written."""
     x = data(n, generator)
     check_points("data(n, generator)", x, n)
     eps = noise(n, generator) if noise else torch.randn(x.shape, generator=generator)
@@ -146,23 +141,12 @@ def draw_batch(n, data, noise, times, generator):
         if not torch.is_tensor(part) or part.shape != (n, 1):
             raise ValueError("times(n, generator) must return t, or the pair r, t, each a tensor of shape "
                              f"(n, 1) = ({n}, 1); got {describe(part)}.")
-    return x, eps, *drawn
-
-
-def to_device(batch, net):
-    """The parts of a batch with the device and the dtype of the network."""
-    like = next(net.parameters())
-    return [part.to(like) for part in batch]
-
-
-def check_loss(value):
-    if not torch.is_tensor(value) or value.shape != ():
-        raise ValueError(f"the loss must be one number, a tensor of shape (); got {describe(value)}.")
+    return [part.to(next(like.parameters())) for part in (x, eps, *drawn)]
 
 
 def muon_and_adam(net, hidden_lr, lr):
     """Muon for the weights that `net` calls hidden, and Adam for the rest; either may be absent."""
-    inner = net.module if isinstance(net, torch.nn.DataParallel) else net
+    inner = checkpoints.bare(net)
     hidden = inner.hidden_weights() if hasattr(inner, "hidden_weights") else []
     for_muon = [p for p in net.parameters() if any(p is weight for weight in hidden)]
     rest = [p for p in net.parameters() if all(p is not weight for weight in for_muon)]

@@ -154,8 +154,8 @@ def spread(values):
 
 
 def show_table(group, name):
-    """All measures of a group, each in the colour of its factor over the recipe where that is clear."""
-    rows, shades = {}, {}
+    """All measures of a group, each with a mark and a colour for its factor over the recipe, where that is clear."""
+    rows, harms = {}, {}
     for case in ["as it should be", *GROUPS[group]]:
         label = case if CASES[case].fid is None else f"{case} · FID {CASES[case].fid}"
         rows[label] = {}
@@ -163,10 +163,10 @@ def show_table(group, name):
             values = swept(name, case, metric, nfe)
             rows[label][column] = spread(values) if values.isfinite().all() else ""
             if case != "as it should be" and metric != "loss":
-                shades[label, column] = plots.harm(clear(log_factors(case, name, metric, nfe)))
+                harms[label, column] = clear(log_factors(case, name, metric, nfe))
     floor = {column: sweep["floor"].get(metric, {}).get(name) for column, (metric, _) in COLUMNS.items()}
     rows["noise floor"] = {column: f"{values[0]:.3g}" if values else "" for column, values in floor.items()}
-    plots.table(rows, corner=name, shades=shades)
+    plots.table(rows, corner=name, harms=harms)
 
 
 # %% cellView="form" jupyter={"source_hidden": true}

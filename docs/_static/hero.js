@@ -103,6 +103,7 @@ document.addEventListener("DOMContentLoaded", () => {
     play.textContent = on ? "pause" : "play"
   }
 
+  slider.disabled = play.disabled = false
   play.onclick = () => run(!playing)
   slider.oninput = () => { share = +slider.value; run(false); show() }
   new ResizeObserver(show).observe(hero)

@@ -54,3 +54,15 @@ def copying(images):
     et al. 2020, arXiv 2004.05675). For new digits that is the share of training digits among all, .75."""
     of_training, of_held_out = (nearest(images, part.images)[0] for part in load())
     return (of_training < of_held_out).float().mean().item()
+
+
+def copying_by_chance(images, repeats=400, generator=None):
+    """What `copying` would say if it were chance which digits were trained on: the same share of images (n, 64) with the
+    1,797 labels "training" and "held out" dealt out anew, once for each of the repeats: (repeats,).
+
+    A permutation test, since images that share a nearest digit do not count as independent."""
+    training, held_out = load()
+    _, which = nearest(images, torch.cat([training.images, held_out.images]))
+    n = len(training.images)
+    return torch.stack([(torch.randperm(n + len(held_out.images), generator=generator) < n)[which].float().mean()
+                        for _ in range(repeats)])

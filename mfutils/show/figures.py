@@ -18,6 +18,7 @@ from .plots import (
     color,
     dots,
     flow_field,
+    in_our_style,
     planes,
     sheet,
     swing,
@@ -25,6 +26,7 @@ from .plots import (
 )
 
 
+@in_our_style
 def origins(z_1, panels, size=3.2):
     """Where every point came from: a dict from title to points (n, 2), painted as in `wheel`."""
     fig, axes = planes(list(panels), size=size)
@@ -34,6 +36,7 @@ def origins(z_1, panels, size=3.2):
 
 
 
+@in_our_style
 def folds(z_1, landing, folded, size=3.2):
     """Noise z_1 (n, 2) and where one step takes it (n, 2), with the folded points (n,), True or False, on top."""
     fig, axes = planes(["noise", "one step"], size=size)
@@ -44,6 +47,7 @@ def folds(z_1, landing, folded, size=3.2):
 
 
 
+@in_our_style
 def paths(bundles, size=3.2):
     """Paths from noise to data: a dict from title to states (steps + 1, n, 2), noise first."""
     fig, axes = planes(list(bundles), size=size)
@@ -55,6 +59,7 @@ def paths(bundles, size=3.2):
 
 
 
+@in_our_style
 def fan(z, x, eps, weight, v):
     """Roads from data x (k, 2) to noise eps (k, 2) that all pass through one point z (2,), each as opaque as it is
     likely, weight (k,); and −v (2,), the way their mean velocity moves a sample."""
@@ -68,6 +73,7 @@ def fan(z, x, eps, weight, v):
 
 
 
+@in_our_style
 def fields(panels, size=2.6):
     """The flow at several times: a dict from title to (points, v), as in `flow_field`."""
     fig, axes = planes(list(panels), size=size)
@@ -77,6 +83,7 @@ def fields(panels, size=2.6):
 
 
 
+@in_our_style
 def densities(points, values, highest, size=3.2):
     """The same points (n, 2), coloured by several densities on one scale: a dict from title to values (n,)."""
     fig, axes = planes(list(values), size=size)
@@ -87,6 +94,7 @@ def densities(points, values, highest, size=3.2):
 
 
 
+@in_our_style
 def loss_curve(losses, floor, average, window=50, method="flow_matching"):
     """Training losses (n_steps,), averaged over `window` steps; the loss of the moving average, a dict from step to
     loss; and the loss that no network can go below."""
@@ -105,6 +113,7 @@ def loss_curve(losses, floor, average, window=50, method="flow_matching"):
 
 
 
+@in_our_style
 def time_pairs(r, t):
     """Pairs of times (n, 1) as points in the triangle r ≤ t, with a colour for each kind of row."""
     fig = Figure(figsize=(4.6, 4.2), layout="constrained")
@@ -122,6 +131,7 @@ def time_pairs(r, t):
 
 
 
+@in_our_style
 def targets(points, mean, marginal):
     """Training targets of single pairs at one place, points (n, 2); their mean; and the target of the mean velocity."""
     fig = Figure(figsize=(5.4, 3.6), layout="constrained")
@@ -138,6 +148,7 @@ def targets(points, mean, marginal):
 
 
 
+@in_our_style
 def sweep(curves, xlabel, ylabel):
     """Curves of one parameter: a dict from label to {value: height}; the least of each is marked."""
     fig = Figure(figsize=(6.6, 3.2), layout="constrained")
@@ -154,6 +165,7 @@ def sweep(curves, xlabel, ylabel):
 
 
 
+@in_our_style
 def scoreboard(panels, stars, label, columns=2, highest=10):
     """Tables as heat maps on one logarithmic scale, from 1 (the noise floor) to `highest` and beyond.
 
@@ -188,6 +200,7 @@ def scoreboard(panels, stars, label, columns=2, highest=10):
 
 
 
+@in_our_style
 def loss_and_quality(points, labels, xlabel, ylabel):
     """Runs by their loss and by how good they are: a dict from case to (loss, distance), and one from those cases that
     are named to where the name stands: "left", "right" or "below"."""
@@ -209,6 +222,7 @@ def loss_and_quality(points, labels, xlabel, ylabel):
 
 
 
+@in_our_style
 def strips(rows, width=9.0):
     """One row of images under the other: a dict from label to images (n, side²)."""
     n = len(next(iter(rows.values())))
@@ -221,6 +235,7 @@ def strips(rows, width=9.0):
 
 
 
+@in_our_style
 def histograms(values, xlabel, bins=40):
     """How often values occur: a dict from label to values (n,), as shares of each; where all agree, a line."""
     fig = Figure(figsize=(6.6, 3.0), layout="constrained")
@@ -239,6 +254,7 @@ def histograms(values, xlabel, bins=40):
 
 
 
+@in_our_style
 def swings(path, z_r, panels, size=3.2):
     """Several moments of one swinging chord: a dict from title to (z_t, ahead, tip), as in `swing`."""
     fig, axes = planes(list(panels), size=size)
@@ -248,6 +264,7 @@ def swings(path, z_r, panels, size=3.2):
 
 
 
+@in_our_style
 def chords(path, intervals):
     """The chords of one path over several intervals (r, t), side by side.
 

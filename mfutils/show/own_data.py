@@ -9,9 +9,12 @@ from .. import shapes
 from . import plots
 from .panel import img
 
+INSTEAD = "❀"  # of a first text that cannot be drawn
+
 
 class OwnData(ipywidgets.VBox):
-    """Write something, choose a file, or draw with the mouse: `distribution` is the exact mixture of what came last."""
+    """Write something, choose a file, or draw with the mouse: `distribution` is the exact mixture of what came last, or
+    of ❀ as long as nothing that came could be drawn."""
 
     def __init__(self, text):
         fig, (ax,) = plots.planes([""], size=4)
@@ -23,7 +26,11 @@ class OwnData(ipywidgets.VBox):
             try:
                 self.distribution = mixture_of(given)
             except ValueError as error:
-                state.value = f"{html.escape(str(error))} The picture still shows the last one that worked."
+                shown = "still shows the last one that worked"
+                if not hasattr(self, "distribution"):  # the cells below need one
+                    take(shapes.mixture_of_text, INSTEAD)
+                    shown = f"shows {INSTEAD} instead"
+                state.value = f"{html.escape(str(error))} The picture {shown}."
                 return
             title = f"a mixture of {len(self.distribution.means)} Gaussians"
             plots.put(cloud, self.distribution.sample(plots.SHOWN))

@@ -5,9 +5,7 @@ Only what ipywidgets 7.7 and 8 share is used. A live picture is one HTML widget 
 carries alternative text, does not flicker, and is never stacked twice.
 """
 
-import base64
 import functools
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -75,7 +73,6 @@ class Panel:
 
 def img(fig, alt):
     """The figure as an HTML image. It is laid out the first time only: faster, and nothing jumps."""
-    data = base64.b64encode(plots.png(fig)).decode()
+    picture = plots.png(fig)
     fig.set_layout_engine("none")
-    width = round(fig.get_figwidth() * plots.DPI / 2)
-    return f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
+    return plots.img(picture, alt, round(fig.get_figwidth() * plots.DPI / 2))

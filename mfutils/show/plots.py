@@ -4,12 +4,14 @@ What draws a whole figure returns it; `show` puts it on the page with a text for
 Figures are made without pyplot, so nothing is drawn twice and nothing stays open.
 """
 
+import base64
 import html
 import io
 import math
 
 import torch
 from IPython.display import display
+from matplotlib import style
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
@@ -20,16 +22,19 @@ METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="
 DATA, NOISE, SAMPLES, INK = "#3D5A78", "#999999", METHOD["mean_flow"], "#222222"
 AROUND = LinearSegmentedColormap.from_list("around", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#882255", "#0072B2"])
 MIST = LinearSegmentedColormap.from_list("mist", ["white", "#8FA9C2"])
-HARM = {0.5: "#5BA3D0", 0.8: "#A9CFE8", 1: "#DCEBF5", 1.25: "#FBE3D3", 2: "#F4B48A", math.inf: "#E07B39"}  # up to
+HARM = {0.5: "#5BA3D0", 0.8: "#A9CFE8", 1: "#DCEBF5",  # upper bound of a factor -> colour
+        1.25: "#FBE3D3", 2: "#F4B48A", math.inf: "#E07B39"}
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
 DPI = 144  # twice as fine as displayed, for sharp screens
 SHOWN = 4000  # a cloud shows its first points only: more are slower, and no clearer
+
+in_our_style = style.context("default")  # ink on white, whatever a matplotlibrc asks for
 
 
 def png(fig, dpi=DPI):
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})  # quick: a slider waits for it
+    fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", pil_kwargs={"compress_level": 1})  # a slider waits
     return buffer.getvalue()
 
 
@@ -41,39 +46,54 @@ def light(picture):
     return buffer.getvalue()
 
 
+def img(picture, alt, width):
+    """A picture, PNG bytes, as HTML: JupyterLab, Colab, nbconvert and GitHub show the text of an HTML image to those
+    who cannot see it, and JupyterLab drops that of any other. `width` in pixels of the page."""
+    data = base64.b64encode(picture).decode()
+    return (f'<div class="jp-RenderedImage"><img alt="{html.escape(alt)}" width="{width}" '
+            f'src="data:image/png;base64,{data}"></div>')
+
+
 def show(fig, alt):
     """Display the figure with `alt`, its content in words, as alternative text."""
-    display({"image/png": light(png(fig)), "text/plain": alt}, raw=True,
-            metadata={"image/png": {"alt": alt, "width": round(fig.get_figwidth() * DPI / 2)}})
+    width = round(fig.get_figwidth() * DPI / 2)
+    display({"text/html": img(light(png(fig)), alt, width), "text/plain": alt}, raw=True)
 
 
-def table(rows, corner="", shades=None):
+def table(rows, corner="", harms=None):
     """Display a table, with a plain-text twin where there is no HTML: a dict from row label to (column → text).
 
-    shades: a dict from (row label, column) to the colour behind that cell.
+    harms: a dict from (row label, column) to the factor by which that cell is worse, where this is clear. The cell gets
+    a mark, ▼ for worse and ▲ for better, and a colour.
     """
-    columns = list(next(iter(rows.values())))
-    lines = [[corner, *columns], *([label, *(cells[column] for column in columns)] for label, cells in rows.items())]
-    widths = [max(len(str(line[i])) for line in lines) for i in range(len(columns) + 1)]
-    plain = "\n".join("  ".join(str(cell).rjust(width) if i else str(cell).ljust(width)
+    columns, harms = list(next(iter(rows.values()))), harms or {}
+    lines = [[corner, *map(str, columns)]]
+    for label, cells in rows.items():
+        lines.append([label, *(f"{cells[column]}{mark(harms.get((label, column)))}" for column in columns)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
+    plain = "\n".join("  ".join(cell.rjust(width) if i else cell.ljust(width)
                                 for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines)
 
-    def element(tag, cell, colour=None):
-        style = f' style="background: {colour}; color: {INK}"' if colour else ""
-        text = html.escape(str(cell)).replace("± ", "±&nbsp;")  # a spread stays with its sign
-        return f"<{tag}{style}>{text}</{tag}>"
+    def element(tag, cell, factor=None):
+        style = f' style="background: {harm(factor)}; color: {INK}"' if factor else ""
+        return f"<{tag}{style}>{html.escape(cell).replace('± ', '±&nbsp;')}</{tag}>"  # a spread stays with its sign
 
     head = "".join(element("th", cell) for cell in lines[0])
     body = "".join("<tr>" + element("th", label) + "".join(
-        element("td", cell, (shades or {}).get((label, column))) for column, cell in zip(columns, cells)) + "</tr>"
+        element("td", cell, harms.get((label, column))) for column, cell in zip(columns, cells)) + "</tr>"
         for label, *cells in lines[1:])
     display({"text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
              "text/plain": plain}, raw=True)
 
 
 def harm(factor):
-    """The colour of a factor by which something is worse: blue below 1, red above, white where it is not known."""
-    return next((colour for limit, colour in HARM.items() if factor <= limit), None) if factor else None
+    """The colour of a factor by which something is worse: blue below 1, red above."""
+    return next(colour for limit, colour in HARM.items() if factor <= limit)
+
+
+def mark(factor):
+    """The same without colour: ▲ better, ▼ worse, nothing where it is not known."""
+    return "" if not factor else " ▲" if factor < 1 else " ▼"
 
 
 def in_words(label):
@@ -83,7 +103,7 @@ def in_words(label):
 
 def color(*labels):
     """The colour of the first label that has one: a method's (of "flow matching, 1 NFE" too), or that of noise, of data
-    or the target, of pairs on their roads, of what follows the exact field, and of what is not to be known yet."""
+    or the target, of pairs on their roads, of what follows the exact field; "unknown" is ink, to hide the method."""
     known = {**METHOD, "noise": NOISE, "data": DATA, "target": DATA, "roads": DATA, "field": METHOD["flow_matching"],
              "unknown": INK}
     for label in labels:
@@ -120,6 +140,7 @@ def grid(n):
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
+@in_our_style
 def planes(titles, columns=None, size=2.0):
     """A figure of empty planes, one per title; returns it with the flat list of axes."""
     columns = columns or len(titles)
@@ -231,6 +252,7 @@ def polylines(paths, panels, size=3.2):
     return fig
 
 
+@in_our_style
 def heat(values, highest, label, size=2.6):
     """Maps over the plane on one scale: a dict from title to values (n²,) on `grid(n)`; NaN stays white."""
     fig, axes = planes(list(values), size=size)
@@ -264,6 +286,7 @@ def sheet(ax, images, columns, title=""):
     return ax.imshow(mosaic(images, columns), cmap="gray_r", vmin=-1, vmax=1)
 
 
+@in_our_style
 def sheets(panels, columns, across=None, width=12.0):
     """Sheets of images, `across` of them to a row: a dict from title to images (n, side²)."""
     across = across or len(panels)
@@ -284,6 +307,7 @@ def near(ax, path):
     ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), xticks=[], yticks=[])
 
 
+@in_our_style
 def named_ends(ax, *texts):
     """Two labelled dots; returns move(points (2, 2))."""
     ends = ax.plot([], [], "o", color=INK, markersize=5, zorder=4)[0]

@@ -126,6 +126,7 @@ def noise_slider(clouds):
     return Panel([Choice("data", every, slider=False), Choice("r", times)], fig, draw)
 
 
+@plots.in_our_style
 def error_slider(errors, rms, levels):
     """Map of |u_net − u| over the plane for every r ≤ t.
 

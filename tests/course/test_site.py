@@ -29,6 +29,8 @@ WCAG_AA = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
            "resultTypes": ["violations"],
            "preload": False,  # of style sheets, which a page from a folder may not fetch
            "rules": {"heading-order": {"enabled": True}, "page-has-heading-one": {"enabled": True}}}
+ODD = "o'brien \"é\" $x #1 100% [a]"  # a folder that a shell, a pattern or an address could misread
+OPEN, STRICT = {}, {"Content-Security-Policy": "default-src 'self'; img-src 'self' data:"}  # what a server may send
 
 
 def build(root, target):
@@ -37,7 +39,7 @@ def build(root, target):
     alone = ["unshare", "--map-root-user", "--net"]
     possible = shutil.which("unshare") and subprocess.run([*alone, "true"], capture_output=True).returncode == 0
     assert possible or "REQUIRE_BROWSER" not in os.environ  # in CI it must be
-    done = subprocess.run([*(alone if possible else []), sys.executable, root / "tools" / "make_site.py", target],
+    done = subprocess.run([*(alone if possible else []), sys.executable, "-m", "tools.make_site", target], cwd=root,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target / "dist-site"
@@ -55,9 +57,10 @@ def soups(site):
 
 
 class View:
-    """A page of the site in a browser; what it loads, and whatever goes wrong, is kept."""
+    """A page of the site in a browser; what it loads, and whatever goes wrong, is kept. It is opened from its folder,
+    or with `headers` as from a server that sends them."""
 
-    def __init__(self, site, browser, name, **context):
+    def __init__(self, site, browser, name, headers=None, **context):
         self.site, self.loaded, self.wrong = site, set(), []
         self.context = browser.new_context(**context)
         self.page = self.context.new_page()
@@ -65,8 +68,10 @@ class View:
         self.page.on("requestfailed", lambda request: self.wrong.append(f"missing: {request.url}"))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("console", lambda line: line.type in {"error", "warning"} and self.wrong.append(line.text))
-        self.page.goto((site / f"{name}.html").as_uri())
-        if self.page.locator(".math").count():
+        self.page.route("http://course/**", lambda route: route.fulfill(
+            path=site / urlsplit(route.request.url).path[1:], headers=headers))
+        self.page.goto((site / f"{name}.html").as_uri() if headers is None else f"http://course/{name}.html")
+        if context.get("java_script_enabled", True) and self.page.locator(".math").count():
             self.page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
             self.page.evaluate("MathJax.startup.promise.then(() => true)")
 
@@ -101,8 +106,9 @@ def view(site, browser):
         assert opened.wrong == []
 
 
-def test_it_has_every_notebook_and_page_and_no_machine_paths(soups):
+def test_it_has_every_notebook_and_page_and_no_machine_paths(site, soups):
     assert {f"{name}.html" for name in PAGES} <= set(soups)
+    assert (site / ".nojekyll").exists()  # else GitHub Pages leaves out folders that begin with _
     for name, soup in soups.items():
         assert not re.search(r"/(home|root|tmp|work|Users)/", str(soup)), name
 
@@ -163,19 +169,19 @@ def test_links_to_it_have_a_title_and_a_picture(site, soups):
         assert (site / tags["og:image"].removeprefix(SITE)).is_file()
 
 
-def test_with_an_address_it_has_launch_buttons(tmp_path):
-    clone = tmp_path / "clone"
+def test_with_an_address_it_has_launch_buttons_and_its_folder_may_have_any_name(tmp_path):
+    clone = tmp_path / ODD
     for part in ("docs", "notebooks", "tools"):
         shutil.copytree(ROOT / part, clone / part)
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     for name, address in HERE.items():
         project = re.sub(rf'(?m)^{name} = ".*?"', f'{name} = "{address}"', project)
-    (clone / "pyproject.toml").write_text(project)
+    (clone / "pyproject.toml").write_text(project, "utf-8")
     for path in (clone / "notebooks").glob("*.ipynb"):  # as `make notebooks` then writes them
         notebook = nbformat.read(path, as_version=4)
         notebook.cells[:0] = opening(path.stem, HERE["repository"], TAG)
         nbformat.write(notebook, path)
-    built = build(clone, tmp_path)
+    built = build(clone, clone)
     page = (built / f"{NOTEBOOKS[0]}.html").read_text("utf-8")
     assert "find_spec" not in page  # the notebook's own cell for Colab
     assert not re.search(r'<(img|script|link rel="stylesheet")[^>]* (src|href)="http', page)
@@ -185,7 +191,7 @@ def test_with_an_address_it_has_launch_buttons(tmp_path):
     assert f"https://mybinder.org/v2/gh/someone/mean-flows/{TAG}?urlpath=lab/tree/notebooks/01_flow.ipynb" in page
     assert f'content="{HERE["site"]}_static/card.png"' in page
     assert f'href="{HERE["site"]}notebooks/01_flow.html"' in page  # as the one address of the page
-    assert f'{HERE["repository"]}/blob/{TAG}/tools/runs.py' in (built / "cluster.html").read_text("utf-8")
+    assert f'{HERE["repository"]}/blob/{TAG}/experiments/engine.py' in (built / "cluster.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -203,9 +209,14 @@ def test_it_opens_from_its_folder_whole_light_and_readable_by_everyone(view, nam
     assert sent < 4
     assert of_its_own < 4
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true })")
+    page.evaluate("document.getAnimations().forEach(fading => fading.finish())")
     found = Axe().run(page, options=WCAG_AA)
     assert found.violations_count == 0, found.generate_report()
-    page.set_viewport_size({"width": 400, "height": 800})
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 within Chromium's margins
+    page.emulate_media(media="print")
+    assert lost_on_paper(page) == []
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 320, "height": 800})  # also a window of 1280 at 400 %
     assert beyond_the_edge(page) == []
     page.emulate_media(color_scheme="dark")
     page.locator('html[data-theme="dark"]').wait_for()
@@ -224,6 +235,16 @@ def beyond_the_edge(page):
         for (let box = element; box.tagName != "ARTICLE"; box = box.parentElement)
             if (getComputedStyle(box).overflowX != "visible" || box.tagName.startsWith("MJX-")) return false
         return element.getBoundingClientRect().right > innerWidth
+    }).map(element => element.outerHTML.slice(0, 100))""")
+
+
+def lost_on_paper(page):
+    """What would lie over the text of every sheet, or leads nowhere, or is cut off since paper does not scroll."""
+    return page.evaluate("""() => [...document.querySelectorAll("body *")].filter(element => {
+        const { position, overflowX } = getComputedStyle(element)
+        const cut = element.matches("div, pre") && overflowX != "visible" && element.scrollWidth > element.clientWidth
+        return element.getClientRects().length
+            && (cut || ["fixed", "sticky"].includes(position) || element.matches(".skip-link, figure button"))
     }).map(element => element.outerHTML.slice(0, 100))""")
 
 
@@ -326,6 +347,8 @@ def test_search_finds_what_is_in_a_notebook(view):
     page.locator("#search-results li a").first.wait_for()
     found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert any("01_flow" in link for link in found)
+    page.set_viewport_size({"width": 320, "height": 800})
+    assert beyond_the_edge(page) == []
 
 
 def test_the_front_pages_picture_moves_and_can_be_stopped_and_moved_by_key(view):
@@ -359,6 +382,36 @@ def test_the_front_pages_picture_rests_where_motion_is_not_wanted(view):
     page.wait_for_timeout(400)
     assert page.locator("#hero input").input_value() == before
     assert page.locator("#hero button").inner_text() == "play"
+
+
+@pytest.mark.parametrize("name", ["index", "notebooks/02_average_velocity"])
+def test_without_scripts_it_has_still_pictures_its_colours_and_nothing_dead(site, browser, name):
+    opened = View(site, browser, name, java_script_enabled=False)
+    page = opened.page
+    stills = page.locator("#hero img, figure.panel img").all()
+    assert stills
+    assert all(still.is_visible() and still.evaluate("image => image.naturalWidth") for still in stills)
+    assert page.locator(":is(button, input, select, canvas):visible").count() == 0
+    assert all(control.is_disabled() for control in page.locator("figure :is(button, input, select)").all())
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    opened.context.close()
+
+
+@pytest.mark.parametrize("name", ["index", "notebooks/08_break_it"])
+def test_a_strict_policy_changes_nothing(site, browser, name):
+    chosen = [{"origin": "http://course", "localStorage": [{"name": "mode", "value": "dark"}]}]
+    looks = []
+    for headers in (OPEN, STRICT):
+        opened = View(site, browser, name, headers, reduced_motion="reduce", storage_state={"origins": chosen})
+        opened.scroll_through()
+        looks.append(opened.page.evaluate("""() => [...document.querySelectorAll("body *")].map(element => {
+            const { x, y, width, height } = element.getBoundingClientRect(), style = getComputedStyle(element)
+            return [element.tagName, element.classList.value, ...[x, y, width, height].map(Math.round), style.color,
+                    style.backgroundColor, style.fontFamily, element.onclick != null]
+        })"""))
+        opened.context.close()
+    assert any("Content Security Policy" in line for line in opened.wrong)  # it was in force
+    assert [pair for pair in zip(*looks, strict=True) if pair[0] != pair[1]] == []
 
 
 @pytest.mark.parametrize("name", ["index", "notebooks/01_flow", "notebooks/05_comparison"])

@@ -6,45 +6,46 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from experiments import sweep
-
 pytest.importorskip("distributed", reason="no Dask here: pip install '.[cluster]'")
+ROOT = Path(__file__).parents[2]
 CLUSTER = """
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    with LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         print(cluster.scheduler_address, flush=True)
         input()
 """
 TABLE = """
 import sys
 from pathlib import Path
-sys.path[:0] = {path!r}
-import sweep, runs
+from experiments import engine, sweep
 
 if __name__ == "__main__":
-    jobs = [job | dict(n_steps=60, n=2000) for job in sweep.JOBS[:100:10]]  # on the board, first seed
+    jobs = [job | dict(n_steps=30, n=2000) for job in sweep.JOBS[:96:12]]  # on the board, first seed
     jobs, path = jobs[::int(sys.argv.pop())], Path(sys.argv.pop())
-    runs.run_all(sweep.run, jobs, path, sweep.MODULES, runs.executor(sweep.__file__))
+    engine.run_all("experiments.sweep", jobs, path, engine.executor(**engine.command_line()))
 """
-JOBS = 10
+JOBS = 8
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Start one of the programs above. Only the table knows where the tools are."""
-    (tmp_path / "cluster.py").write_text(CLUSTER)
-    (tmp_path / "table.py").write_text(TABLE.format(path=[os.path.dirname(sweep.__file__)]))
+    """Start one of the programs above. Only the table knows where the experiments are."""
+    (tmp_path / "cluster.py").write_text(CLUSTER, "utf-8")
+    (tmp_path / "table.py").write_text(TABLE, "utf-8")
     begun = []
 
-    def process(*command):
-        begun.append(subprocess.Popen([sys.executable, *map(str, command)], cwd=tmp_path, text=True,
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+    def process(program, *arguments):
+        known = dict(PYTHONPATH=str(ROOT)) if program == "table.py" else {}
+        begun.append(subprocess.Popen([sys.executable, program, *map(str, arguments)], cwd=tmp_path, encoding="utf-8",
+                                      env=os.environ | known, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT))
         return begun[-1]
 
     yield process
@@ -69,7 +70,7 @@ def test_executor_order_resumption_and_a_killed_worker_change_no_bit(start, tmp_
         time.sleep(0.05)
     workers = [process for process in psutil.Process(cluster.pid).children(recursive=True)
                if "spawn_main" in " ".join(process.cmdline()) and not process.children()]
-    assert len(workers) == 3
+    assert len(workers) == 2
     assert len(found(there)) < JOBS
     workers[0].send_signal(signal.SIGKILL)
     said, _ = table.communicate(timeout=120)

@@ -106,7 +106,7 @@ def layer_changes(width):
         lambda net, linear, activation: parametrizations.spectral_norm(net[linear]),
         lambda net, linear, activation: prune.random_unstructured(net[linear], "weight", 0.3),
         lambda net, linear, activation: net[linear].register_forward_hook(lambda layer, given, made: 2 * made),
-        lambda net, linear, activation: net[activation].register_forward_pre_hook(lambda layer, x: (3 * x[0],)),
+        lambda net, linear, activation: net[activation].register_forward_pre_hook(lambda layer, h: 3 * h[0]),
         lambda net, linear, activation: setattr(net[activation], "forward", torch.sin),
         lambda net, linear, activation: net.register_forward_hook(lambda layer, given, made: made + given[0][:, :2]),
     ]

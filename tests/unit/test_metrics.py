@@ -77,6 +77,15 @@ def test_the_map_error_pairs_every_point_with_its_own_image(generator):
     assert sliced_w2(right, wrong) < 1e-6
 
 
+def test_the_errors_are_of_as_many_steps_as_asked(board, generator):
+    z_1 = torch.randn(50, 2, generator=generator)
+    landing, thrice = flow_map(board, z_1, 0, 1), z_1 * (1 - 1 / 3) * (1 - 2 / 9) * (1 - 1 / 9)
+    torch.testing.assert_close(map_error(lambda z, r, t: z * t, board, z_1, n_steps=3), (thrice - landing).norm(dim=1))
+    coarse = mean_velocity(board, z_1, 0, 1, n_steps=2)
+    torch.testing.assert_close(field_error(lambda z, r, t: 0 * z, board, z_1, 0, 1, n_steps=2), coarse.norm(dim=1))
+    assert not torch.allclose(coarse, mean_velocity(board, z_1, 0, 1), rtol=1e-3)
+
+
 def test_64_directions_do_the_work_of_256(board, generator):
     a, b = board.sample(20_000, generator), board.sample(20_000, generator)
     assert sliced_w2(a, b) == pytest.approx(sliced_w2(a, b, n_directions=256), abs=2e-5)

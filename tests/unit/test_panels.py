@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from traitlets import TraitError
 
+from mfutils import mixture_of_text
 from mfutils.show import own_data as own_data_module
 from mfutils.show import plots, widgets
-from mfutils.show.frames import DPI, frames, gutters
-from mfutils.show.panel import FRAMES, Choice, Interval, Panel
+from mfutils.show.frames import DPI, FRAMES, frames, gutters, put_out_frames
+from mfutils.show.panel import Choice, Interval, Panel
 
 CLOUD = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
 LEVELS = 4
@@ -83,8 +84,8 @@ def image_panel():
 
 def picture(box):
     """The <img> of a live panel: its alternative text and its data."""
-    pattern = r'<img alt="(.*?)" width="\d+" src="data:image/png;base64,(.*)">'
-    return re.fullmatch(pattern, box.children[-1].value).groups()
+    pattern = r'<img alt="(.*?)" width="\d+" src="data:image/png;base64,([^"]*)">'
+    return re.search(pattern, box.children[-1].value).groups()
 
 
 def pixels(data):
@@ -281,11 +282,13 @@ def test_a_page_shows_the_first_picture_before_any_script_runs():
     assert re.findall(r'<img [^>]*src="(.*?)"', panel["markup"]) == [panel["strips"][number] for number in chosen]
 
 
-def test_a_panel_is_live_unless_the_environment_asks_for_frames(monkeypatch):
+def test_a_panel_is_live_until_frames_are_asked_for(monkeypatch):
     shown = []
-    monkeypatch.setattr("mfutils.show.panel.display", lambda what, **_: shown.append(what))
+    for module in ("panel", "frames"):
+        monkeypatch.setattr(f"mfutils.show.{module}.display", lambda what, **_: shown.append(what))
+    monkeypatch.setattr(Panel, "_ipython_display_", Panel._ipython_display_)  # as it was, afterwards
     steps_slider()._ipython_display_()
-    monkeypatch.setenv("MFUTILS_PANELS", "frames")
+    put_out_frames()
     steps_slider()._ipython_display_()
     live, page = shown
     assert isinstance(live, ipywidgets.VBox)
@@ -338,6 +341,22 @@ def test_own_data_keeps_the_last_that_worked_and_says_what_is_wrong():
     write.value = "  "
     assert "text is empty" in state.value
     assert (panel.distribution, image.value) == before
+
+
+@pytest.mark.parametrize(("text", "says"), [("恐", "font has no"), (" ", "text is empty")])
+def test_own_data_has_a_distribution_though_the_first_text_cannot_be_drawn(text, says):
+    panel = widgets.OwnData(text)
+    (write, *_), (_, image), state = panel.children[0].children, panel.children[1].children, panel.children[2]
+    flower = mixture_of_text("❀").means
+    assert torch.equal(panel.distribution.means, flower)
+    assert f"a mixture of {len(flower)} Gaussians" in image.value
+    assert says in state.value
+    assert state.value.endswith("The picture shows ❀ instead.")
+    write.value = "  "
+    assert state.value.endswith("The picture still shows the last one that worked.")
+    write.value = "I"
+    assert torch.equal(panel.distribution.means, mixture_of_text("I").means)
+    assert state.value == ""
 
 
 @pytest.mark.parametrize("value", [

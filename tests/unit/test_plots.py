@@ -1,12 +1,16 @@
-"""The colours can be told apart, by colour-blind readers too."""
+"""The colours can be told apart, by colour-blind readers too, and nothing is said by colour alone."""
 
+import io
 import itertools
 
 import numpy as np
 import pytest
 import torch
 from colorspacious import cspace_convert, deltaE
+from matplotlib import style
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from PIL import Image
 
 from mfutils import METHODS
 from mfutils.show import figures, plots
@@ -38,19 +42,39 @@ def test_the_scoreboard_says_each_number_and_stars_what_cannot_be_told_from_perf
     assert colours == [plots.METHOD["flow_matching"], plots.METHOD["mean_flow"]]
 
 
-def test_a_table_shades_the_cells_it_is_told_to(monkeypatch):
+def test_a_table_marks_what_is_worse_or_better_and_not_by_colour_alone(monkeypatch):
     shown = []
     monkeypatch.setattr(plots, "display", lambda data, **_: shown.append(data))
-    plots.table({"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": "<4>"}}, corner="c", shades={("b", "y"): "#fff"})
-    assert shown[0]["text/plain"].split() == ["c", "x", "y", "a", "1", "2", "b", "3", "<4>"]
-    assert shown[0]["text/html"].count("background") == 1
-    assert f'<td>3</td><td style="background: #fff; color: {plots.INK}">&lt;4&gt;</td>' in shown[0]["text/html"]
+    plots.table({"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": "<4>"}}, corner="c",
+                harms={("b", "y"): 3.0, ("a", "x"): 0.9, ("b", "x"): None})
+    assert shown[0]["text/plain"].split() == ["c", "x", "y", "a", "1", "▲", "2", "b", "3", "<4>", "▼"]
+    assert shown[0]["text/html"].count("background") == 2
+    worse = f'<td style="background: {plots.harm(3.0)}; color: {plots.INK}">&lt;4&gt; ▼</td>'
+    assert f"<td>3</td>{worse}" in shown[0]["text/html"]
+
+
+def luminance(colour):
+    parts = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts))
+
+
+def test_figures_are_ink_on_white_whatever_a_matplotlibrc_says():
+    """Every text of every figure stands out, at 4.5 : 1 or more in a dark style, too; ticks are greyer on purpose."""
+    with style.context("dark_background"):
+        figs = [figures.paths({"a title": torch.randn(5, 9, 2)}), plots.heat({"heat": torch.rand(16)}, 1, "label"),
+                figures.histograms({"one": torch.rand(50)}, "x"), figures.time_pairs(*torch.rand(2, 30, 1)),
+                plots.sheets({"sheet": torch.zeros(10, 64)}, 5)]
+        pictures = [Image.open(io.BytesIO(plots.png(fig))).convert("RGB") for fig in figs]
+    for fig, picture in zip(figs, pictures):
+        assert picture.getpixel((2, 2)) == (255, 255, 255)
+        for text in (text for text in fig.findobj(Text) if text.get_text() and text.get_color() != "#888888"):
+            assert 1.05 / (luminance(text.get_color()) + 0.05) > 4.5, text
+        assert all(luminance(ax.get_facecolor()[:3]) == pytest.approx(1) for ax in fig.axes)
 
 
 def test_harm_is_red_for_worse_blue_for_better_and_nothing_where_it_is_unknown():
     colours = [plots.harm(factor) for factor in (0.4, 0.7, 0.99, 1.01, 1.9, 9.0)]
     assert colours == list(plots.HARM.values())
-    assert plots.harm(None) is None
     red, blue = ([to_rgb(colour)[k] for colour in colours] for k in (0, 2))
     assert [r > b for r, b in zip(red, blue)] == [False] * 3 + [True] * 3
 

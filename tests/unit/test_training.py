@@ -3,9 +3,18 @@
 import pytest
 import torch
 
-from mfutils import GaussianMixture, MeanVelocityMLP, VelocityMLP, flow_matching_loss, mean_flow_loss, sample_r_t, train
-from mfutils.methods import one_time
-from mfutils.training import muon_and_adam
+from mfutils import (
+    GaussianMixture,
+    MeanVelocityMLP,
+    Run,
+    VelocityMLP,
+    flow_matching_loss,
+    mean_flow_loss,
+    one_time,
+    sample_r_t,
+    train,
+)
+from mfutils.training import muon_and_adam, working
 
 BLOB = GaussianMixture([[0.5, -1.0]], sd=0.7)
 
@@ -100,7 +109,7 @@ def test_muon_trains_the_hidden_weights_and_adam_the_rest():
 def test_both_learning_rates_fall_to_zero(tmp_path):
     run(checkpoint=tmp_path / "run.pt", checkpoint_every=60)
     saved = torch.load(tmp_path / "run.pt", weights_only=True)
-    for optimizer in saved["optimizers"]:
+    for optimizer in saved["others"][:2]:
         assert optimizer["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-9)
 
 
@@ -158,3 +167,82 @@ def test_a_diverged_run_does_not_overwrite_its_last_good_checkpoint(tmp_path):
         train(small_net(), loss, BLOB.sample, one_time, n_steps=60, batch_size=8, checkpoint=tmp_path / "run.pt",
               checkpoint_every=10)
     assert torch.load(tmp_path / "run.pt", weights_only=True)["step"] == 10
+
+
+def test_a_loop_of_ones_own_sees_every_step_and_gives_what_train_gives():
+    run_, seen = Run(small_net(), n_steps=20, batch_size=32), []
+    for done, value, net, average in run_.steps(flow_matching_loss, BLOB.sample, one_time):
+        seen.append((done, value.item(), net.net[0].bias.detach().clone(), average.net[0].bias.clone()))
+    whole, losses = run(n_steps=20, batch_size=32)
+    assert [done for done, *_ in seen] == list(range(1, 21))
+    assert torch.tensor([value for _, value, *_ in seen]).equal(losses)
+    assert same(run_.average, whole)
+    assert seen[-1][3].equal(whole.net[0].bias)
+    assert not seen[0][2].equal(seen[1][2])  # the network moves
+
+
+def test_the_bar_shows_the_mean_of_the_last_hundred_losses(monkeypatch):
+    shown = []
+    monkeypatch.setattr("mfutils.training.report", lambda bar, loss, done, *_: shown.append((done, loss)))
+    values = iter(range(1, 1000))
+
+    def loss(net, x, eps, t):
+        return net(x, t).sum() * 0 + next(values)
+
+    train(small_net(), loss, BLOB.sample, one_time, n_steps=250, batch_size=4)
+    assert shown == [(100, 50.5), (200, 150.5), (250, 200.5)]
+
+
+class WithDropout(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Dropout(0.5), torch.nn.Linear(16, 2))
+
+    def forward(self, z, t):
+        return self.net(torch.cat([z, t], dim=1))
+
+
+def test_a_network_is_trained_in_training_mode_averaged_and_returned_in_evaluation_mode():
+    modes = []
+
+    def loss(net, x, eps, t, average):
+        modes.append((net.net[1].training, average.net[1].training))
+        return flow_matching_loss(net, x, eps, t)
+
+    given = WithDropout().eval()
+    net, _ = train(given, loss, BLOB.sample, one_time, n_steps=3, batch_size=8, with_average=True)
+    assert modes == [(True, False)] * 3
+    assert not any(part.training for part in [*net.modules(), *given.modules()])
+
+
+class Gpu:
+    """A stand-in for a GPU that PyTorch sees: every tensor made there is one of the CPU, or none can be made."""
+
+    def __init__(self, monkeypatch, error=None):
+        ones = torch.ones
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch, "ones", self.made)
+        self.ones, self.error = ones, error
+
+    def made(self, *size, device=None, **others):
+        if self.error and device == "cuda":
+            raise RuntimeError(self.error)
+        return self.ones(*size, **others)
+
+
+def test_a_gpu_is_taken_when_asked_for_and_said_so(monkeypatch, capsys):
+    Gpu(monkeypatch)
+    assert working("cpu") == "cpu"
+    assert working("cuda") == "cuda"
+    assert capsys.readouterr().out == ""
+    assert working("auto") == "cuda"
+    assert capsys.readouterr().out == "Training on the GPU. (device='cpu' takes the CPU.)\n"
+
+
+def test_a_gpu_that_cannot_be_used_is_passed_over_in_words(monkeypatch, capsys):
+    Gpu(monkeypatch, error="CUDA error: no kernel image is available\nand more")
+    net, _ = train(small_net(), flow_matching_loss, BLOB.sample, one_time, n_steps=2, batch_size=8, device="auto")
+    assert next(net.parameters()).device.type == "cpu"
+    assert "cannot be used (CUDA error: no kernel image is available). Training on the CPU." in capsys.readouterr().out
+    train(small_net(), flow_matching_loss, BLOB.sample, one_time, n_steps=2, batch_size=8)  # asks for none
+    assert capsys.readouterr().out == ""
