@@ -23,9 +23,10 @@ from .flow import (
     squared_uniform,
     total_derivative,
 )
-from .methods import METHODS, load_pretrained, load_record, one_time, recorded, train_method, two_times
+from .methods import METHODS, load_pretrained, one_time, train_method, two_times
 from .metrics import field_error, map_error, noise_floor, score_by_steps, sliced_w2, total_variation
 from .nets import MeanVelocityMLP, VelocityMLP
+from .records import load_record, recorded
 from .training import Run, gaussian, train
 
 __all__ = [

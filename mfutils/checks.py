@@ -14,17 +14,22 @@ class Choices(dict):
 
 
 def numbers(values):
-    """A copy of `values` as a float64 tensor on the CPU: a number, a list, a tensor, or whatever NumPy holds, strided
-    or in another byte order. Raises ValueError or TypeError for what is no numbers."""
+    """A copy of `values` as a float64 tensor on the CPU: a number, a list (of tensors, too), a tensor, or whatever
+    NumPy holds, strided or in another byte order. What is masked is NaN. Raises TypeError or ValueError for what is
+    no numbers."""
+    if isinstance(values, (list, tuple)):
+        values = [numbers(part) for part in values] if any(map(torch.is_tensor, values)) else values
+        values = torch.stack(values) if values and torch.is_tensor(values[0]) else values
     if torch.is_tensor(values):
         values = values.detach().cpu().to_dense()
         if values.is_complex():
             raise TypeError("complex numbers")
         return values.to(torch.float64, copy=True)
-    array = np.asarray(values)
-    if array.dtype.kind not in "biufO":
+    array = np.ma.asarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+    words = array.dtype.kind == "O" and any(isinstance(part, (str, bytes)) for part in array.flat)
+    if array.dtype.kind not in "biufO" or words or values is None:  # a None within is NaN
         raise TypeError(f"values of NumPy's type {array.dtype}")
-    return torch.from_numpy(np.array(array, dtype=np.float64))
+    return torch.from_numpy(np.array(np.ma.filled(array.astype(np.float64), np.nan)))
 
 
 def check_points(name, z, n=None, d=None):

@@ -124,8 +124,9 @@ def self_distilled_mean_flow_loss(u_net, x, eps, r, t, u_average, p=0.5):
     """Mean flow that is its own teacher where r < t: the velocity, in the target and in the tangent, is
     u_average(z, t, t), that of the network's moving average. The rows with r = t still learn it from ε − x.
 
-    Eulerian self-distillation (Boffi et al. 2025, arXiv 2505.18825, where the teacher is the network itself; Sabour et
-    al. 2025, arXiv 2506.14603, where it is another one). The velocity in the target has no noise, and the teacher's
+    Eulerian self-distillation (Boffi et al. 2025, arXiv 2505.18825, where the teacher is the network itself and the
+    gradient goes through the time derivative of the map, while here all of du/dt is held fixed; Sabour et al. 2025,
+    arXiv 2506.14603, where the teacher is another network). The velocity in the target has no noise, and the teacher's
     error instead: variance is traded for bias. Given (z, r, t) this target is one number, so a robust loss has the
     same minimiser: the rows with r < t may be `weighted`, with power p and c = 0.1.
 

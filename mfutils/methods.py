@@ -1,13 +1,7 @@
-"""The methods compared in the course, and networks trained by them beforehand.
+"""The methods compared in the course, and networks trained by them beforehand: `make weights` makes the files."""
 
-`make weights` makes the files in mfutils/weights and the record beside them.
-"""
-
-import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -28,8 +22,6 @@ from .training import train
 
 FOLDER = Path(__file__).parent / "weights"
 RECIPE = dict(n_steps=12_500, batch_size=1024)  # the rest is as `train` has it
-SOLVERS = Choices({name: name for name in ("euler", "midpoint", "late_midpoint", "adams_bashforth")})  # in the record
-METRICS = Choices(dict.fromkeys(("sliced_w2", "total_variation", "map_error")))
 
 
 def one_time(n, generator):
@@ -92,39 +84,6 @@ def train_method(distribution, method: str, seed: int = 0, **arguments):
     torch.manual_seed(seed)
     net, losses = train(network(), **arguments)
     return euler(net) if method == "flow_matching" else net, losses
-
-
-def read_record(name: str):
-    """A file of mfutils/weights as written down, unchangeable: no cell can change what a later one reads."""
-    return frozen(json.loads((FOLDER / name).read_text("utf-8")))
-
-
-def frozen(value):
-    """Lists as tuples and dicts as read-only views, all the way down."""
-    if isinstance(value, dict):
-        return MappingProxyType({key: frozen(part) for key, part in value.items()})
-    return tuple(map(frozen, value)) if isinstance(value, list) else value
-
-
-@functools.cache
-def load_record():
-    """What was written down when the weights were made: recipe, versions; for every run its seed, CPU seconds, and
-    distances by number of function evaluations; the noise floors of the distances, as (mean, 95 % quantile)."""
-    return read_record("record.json")
-
-
-def recorded(distribution: str, method: str, metric: str, nfe: int, solver: str = "euler") -> list:
-    """The recorded distances of one method at one number of evaluations, one per seed and in the order of the seeds:
-    within a seed all methods share noise and target, so differences can be paired. Empty where nothing was recorded.
-
-    metric: "sliced_w2", "total_variation" or "map_error".
-    solver: of flow matching, "euler" or "midpoint"; "late_midpoint" or "adams_bashforth", with short steps near data.
-    """
-    METRICS[metric]  # an unknown name raises here
-    which = SOLVERS[solver] if method == "flow_matching" else "own"
-    runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)]
-    return [run[which][metric][str(nfe)] for run in sorted(runs, key=lambda run: run["seed"])
-            if str(nfe) in run.get(which, {}).get(metric, {})]
 
 
 def weights_file(distribution, method):

@@ -81,7 +81,7 @@ by_hand
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the network
-sources = map(inspect.getsource, (VelocityMLP, inspect.getmodule(VelocityMLP).mlp))
+sources = map(inspect.getsource, (VelocityMLP, VelocityMLP.__base__))
 Code("\n\n".join(sources), language="python")
 
 # %% [markdown]

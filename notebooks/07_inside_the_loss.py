@@ -19,6 +19,7 @@
 
 # %%
 import inspect
+import math
 import statistics
 
 import torch
@@ -92,11 +93,27 @@ for seed in (1, 2, 3):
 plots.table(dict(sorted(table.items())), corner="mean-flow loss of 8,000 rows")
 
 # %% [markdown]
-# **What happened.** The exact $u$ has the *higher* loss. Its mean does not even settle from batch to batch: a few rows carry most of it. **A lower mean-flow loss is not a better $u$.** To see why, subtract. At the exact $u$, with $\Delta = v_\text{cond} - v$ for the noise of one pair,
+# **What happened.** The exact $u$ has the *higher* loss. Its mean jumps from batch to batch, and a few rows carry most of it. **A lower mean-flow loss is not a better $u$.** To see why, subtract. At the exact $u$, with $\Delta = v_\text{cond} - v$ for the noise of one pair,
 #
 # $$u_\text{tgt} - u = v_\text{cond} - (t-r)\Big(\frac{\partial u}{\partial z} v_\text{cond} + \frac{\partial u}{\partial t}\Big) - u = J\,\Delta, \qquad J = I - (t-r)\,\frac{\partial u}{\partial z}.$$
 #
 # Since $z_r = z_t - (t-r)\,u$, the matrix $J$ is $\partial z_r/\partial z_t$: how far neighbours at time $t$ have moved apart at time $r$. Where it is large, the target is noisy and the loss is large, although $u$ is right.
+#
+# Where data have gaps, the loss of the exact $u$ is even **infinite**. In one dimension $J$ is $\rho_t/\rho_r$, the ratio of the densities at the two ends of a path, so $\mathbb E\,J^2 = \int \rho_t^2/\rho_r\,\mathrm dz_r$. Take data that are uniform on $[-2,-1]\cup[1,2]$, and the middle of the gap, from $t = 0.8$ to smaller and smaller $r$:
+
+# %%
+def middle(s):
+    """The density at 0, at time s, of data uniform on [−2, −1] ∪ [1, 2]."""
+    edges = torch.tensor([1.0, 2.0], dtype=torch.float64) * (1 - s) / s
+    near, far = torch.special.erfc(edges / math.sqrt(2))
+    return (near - far) / (2 * (1 - s))
+
+
+for r_end in (0.4, 0.3, 0.2, 0.1):
+    print(f"r = {r_end}: J = {middle(0.8) / middle(r_end):.2g}, integrand {middle(0.8) ** 2 / middle(r_end):.2g}")
+
+# %% [markdown]
+# As $r$ falls, the density in a gap of width $g$ falls like $e^{-g^2/8r^2}$, and the integral grows as fast: 1.9, 7.0, 874 and $6\cdot10^{16}$ at these four $r$. No batch is large enough to show such a mean. Networks are smooth, so their $J$ stays moderate, and so does their loss.
 #
 # This solves the puzzle. The untrained network A has $u \approx 0$ and hardly any derivative, so $J \approx I$: its loss is about $\mathbb E|v_\text{cond}|^2$, wrong but quiet. B has learned to stretch, and pays for it with noise.
 #
@@ -287,7 +304,7 @@ plots.table({name: {f"c = {c:g}": f"{curve[c]:.2f}" for c in (0.0, 0.5, 1.0)}
 #
 # ## Improved mean flow
 #
-# The exact $v$ is not available in practice, but the network has an estimate of it: its own $u_\theta(z, t, t)$. Put it into the tangent and leave $v_\text{cond}$ in the target. That is **improved mean flow** ([Geng et al. 2025](https://arxiv.org/abs/2512.02012), here without guidance). The paper writes it another way. It defines
+# The exact $v$ is not available in practice, but the network has an estimate of it: its own $u_\theta(z, t, t)$. Put it into the tangent and leave $v_\text{cond}$ in the target. That is **improved mean flow** ([Geng et al. 2025](https://arxiv.org/abs/2512.02012)) in its boundary form, here without guidance; the released code trains a second output for the velocity in the tangent. The paper writes it another way. It defines
 #
 # $$V_\theta = u_\theta + (t-r)\,\mathrm{sg}\Big(\frac{\mathrm{d}u_\theta}{\mathrm{d}t}\Big)$$
 #
@@ -332,7 +349,7 @@ plots.table(table, corner="loss, marginal tangent")
 #
 # ## Self-distillation
 #
-# Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher; from data it learns only in the rows with $r=t$. This is the Eulerian form of self-distillation of flow maps ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), who find its Lagrangian form more stable). The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
+# Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher; from data it learns only in the rows with $r=t$. This is the Eulerian form of self-distillation of flow maps ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), who find its Lagrangian form more stable, and let the gradient through the time derivative of the map, where we hold all of $\mathrm du/\mathrm dt$ fixed). The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
 # data in these rows corrects it. Two known additions go with it here.
 #
 # * The network changes at every step, so its velocity makes a shaky target. We use a slowly **moving average** of its weights instead.
@@ -371,7 +388,7 @@ for metric in ("total_variation", "sliced_w2", "map_error"):
     plots.table({list(STEPS)[0]: first} | gains, corner=plots.in_words(metric))
 
 # %% [markdown]
-# **What happened.** It depends on the data and on the measure. By total variation, changing the tangent is among the smaller steps. The own target helps on both; the moving average does nothing on the board and most on the spiral; the weight helps on both. By map error it is the other way round: changing the tangent is the largest step, and on the spiral the weight makes it worse, and sliced W2 too.
+# **What happened.** It depends on the data and on the measure. Call a step clear beyond 2.8 standard errors, as in notebook 5. By total variation, the own target and the weight help clearly on both; changing the tangent does on the board only, and the moving average on the spiral only, where it is the largest step. By sliced W2, the weight helps on the board and hurts on the spiral. By map error, one step of eight is clear: changing the tangent, on the spiral.
 # (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good; on images that is a question to be measured anew.
 #
 # ## What we have

@@ -296,17 +296,20 @@ columns = [(metric, nfe) for metric in ("accuracy", "precision", "recall", "copy
 plots.table({"real digits": {f"{metric}, {nfe} NFE": f"{floor[metric]:.3f}" for metric, nfe in columns}}
             | {label: {f"{metric}, {nfe} NFE": spread(label, metric, nfe) for metric, nfe in columns}
                for label in LABELS | LONGER})
+by_chance = judges.copying_by_chance(learned, generator=torch.manual_seed(0))
+print(f"copying, 450 samples of a mean flow: {judges.copying(learned):.3f}; with the labels dealt out anew "
+      f"{by_chance.mean():.3f} ± {by_chance.std():.3f}, at most {by_chance.max():.3f}")
 seconds = {method: sorted(run["seconds"] for run in digits.load_record()["runs"]
                           if (run["method"], run["n_steps"]) == (method, 6000))[1] for method in digits.METHODS}
 print("CPU seconds of training:", ", ".join(f"{plots.in_words(name)} {value:.0f}" for name, value in seconds.items()))
 
 # %% [markdown]
-# **What happened.** MeanFlow works on images of 8 × 8. One evaluation writes digits that the classifier recognises as often as held-out ones. By the Fréchet distance, one evaluation of a plain or improved mean flow does the work of more than two and fewer than four by midpoint, and of more than eight by Euler; by sliced W2, two by midpoint are already better. That is less than in the plane. A likely reason: within one class there are few seams, those lines where the exact map tears neighbours apart.
+# **What happened.** MeanFlow works on images of 8 × 8. One evaluation writes digits that the classifier recognises as often as held-out ones. By the Fréchet distance, one evaluation of a plain or improved mean flow does the work of more than two and fewer than four by midpoint, and of more than eight by Euler; by sliced W2, two by midpoint are already better. That is less than in the plane; we have no tested explanation.
 #
 # * **More evaluations change little.** For each mean flow, the Fréchet distance at one evaluation is at most 1.2 times that at 32.
 # * **There is no star.** Precision is higher than that of real digits and recall much lower: all networks write ordinary digits too often, and odd ones too rarely. More evaluations do not mend this.
-# * **Self-distillation**, the winner in the plane, is the worst of the three mean flows here, by margins that three seeds show clearly. Its robust weight was chosen in the plane. A recipe from two dimensions is a guess in sixty-four.
-# * **Copying:** none of the samples above is a copy, but as a crowd they lean to the training digits: .79 to .83 instead of .75. Three times the training improves nearly every other score, and raises copying to between .86 and .88. Whoever looks at the Fréchet distance alone sees no reason to stop.
+# * **Self-distillation**, the winner in the plane, is the worst of the three mean flows here, by margins that three seeds show clearly. A recipe from two dimensions is a guess in sixty-four.
+# * **Copying:** none of the samples above is a copy, but as a crowd they lean to the training digits: .79 to .83 instead of .75. To see whether that is chance, deal out the labels "training" and "held out" anew among the 1,797 digits, samples fixed: 400 times, below. Three times the training improves nearly every other score, and raises copying to between .86 and .88. Whoever looks at the Fréchet distance alone sees no reason to stop.
 #
 # (We chose width and training by looking at the 450 held-out digits, too, which flatters all rows a little. And in training flow matching draws uniform times, while the mean flows' lean to noise; one run of flow matching with their times had a Fréchet distance of 2.1 at 8 evaluations by midpoint, instead of 2.0.)
 #
@@ -315,7 +318,7 @@ print("CPU seconds of training:", ", ".join(f"{plots.in_words(name)} {value:.0f}
 # %%
 asked = torch.arange(10).repeat(3)
 z_1 = digits.rows(gaussian(30, torch.manual_seed(4), d=64), asked)
-pictures, said = {}, {}
+sheets, recognised = {}, {}
 for label, which in LABELS.items():
     per_step = 2 if "midpoint" in label else 1
     u = digits.load_pretrained(which["method"], midpoint if per_step == 2 else None)
@@ -323,21 +326,21 @@ for label, which in LABELS.items():
         if nfe >= per_step:
             images = digits.image(sample(u, z_1, nfe // per_step))
             seen = judges.accuracy(images, asked)
-            pictures[label, nfe], said[label, nfe] = images, f"NFE: {nfe}, {seen:.0%} recognised"
+            sheets[label, nfe], recognised[label, nfe] = images, f"NFE: {nfe}, {seen:.0%} recognised"
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw four of them
 four = {"flow matching, Euler, 1 NFE": ("flow matching, Euler", 1),
         "flow matching, midpoint, 8 NFE": ("flow matching, midpoint", 8),
         "mean flow, 1 NFE": ("mean flow", 1), "mean flow, 32 NFE": ("mean flow", 32)}
-plots.show(plots.sheets({title: pictures[key][:20] for title, key in four.items()}, 10, across=2),
+plots.show(plots.sheets({title: sheets[key][:20] for title, key in four.items()}, 10, across=2),
            "Four sheets of digits. In flow matching's single step, the two digits of a class are nearly the same.")
 
 # %% [markdown]
 # *Four of the 24 sheets.* From how many evaluations on can you no longer see a difference? And what is wrong with flow matching's single step, which the classifier likes best of all?
 
 # %%
-widgets.image_panel(pictures, ("method", "NFE"), said)
+widgets.image_panel(sheets, ("method", "NFE"), recognised)
 
 # %% [markdown]
 # **What happened.** In one step, flow matching gives the mean of the class, nearly the same picture every time. No class looks more like itself, so the classifier is never in doubt. With more evaluations its digits become different from each other. A mean flow's digits differ after one evaluation, and change little after that.
@@ -357,7 +360,7 @@ widgets.image_panel(pictures, ("method", "NFE"), said)
 #
 # $$\omega\,(\varepsilon - x) + (1-\omega)\,u(z, t, t), \qquad (\varepsilon - x) + (\omega-1)\,\big(u(z, t, t \mid c) - u(z, t, t)\big).$$
 #
-# The left one multiplies the noise of $\varepsilon-x$ by $\omega$. The right one does not, but takes over $\omega - 1$ times the network's error. The paper can mix the two (its $\kappa$). We take the right one, and so does the paper's sequel, in other words ([2512.02012](https://arxiv.org/abs/2512.02012), where $\omega$ is an input, too). Here is a batch with $\omega$ between 1 and 3.
+# The left one multiplies the noise of $\varepsilon-x$ by $\omega$. The right one does not, but takes over $\omega - 1$ times the network's error. In the paper $u(\cdot\mid c)$ is itself the guided output, and a term with $\kappa$ mixes it in; the effective scale is then $\omega/(1-\kappa)$. Its sequel ([2512.02012](https://arxiv.org/abs/2512.02012), where $\omega$ is an input, too) adds $(1-1/\omega)$ times the difference of the *guided* $u(z,t,t\mid c)$ and $u(z,t,t)$ in its code, and puts the network's own velocity into the tangent. We take the right form, with velocities without guidance: the fixed point is the same, the terms are not. Here is a batch with $\omega$ between 1 and 3.
 
 # %%
 u_guided = digits.load_pretrained("guided_mean_flow")
@@ -385,17 +388,17 @@ assert loss == digits.guided_mean_flow_loss(u_guided, x, torch.randn(4096, 75), 
 # %%
 SCALES = [1.0, 1.25, 1.5, 2.0, 2.5, 3.0]
 eps = gaussian(20, torch.manual_seed(5), d=64)
-pictures, said = {}, {}
+by_scale, certain = {}, {}
 for c in range(10):
     for scale in SCALES:
         z_1 = digits.rows(eps, torch.full((20,), c), torch.full((20, 1), scale))
-        pictures[c, scale] = digits.image(sample(u_guided, z_1, 1))
-        sure = judges.judge().predict_proba(pictures[c, scale])[:, c].mean()
-        said[c, scale] = f"class {c}, ω = {scale}: the classifier is {sure:.1%} sure"
+        by_scale[c, scale] = digits.image(sample(u_guided, z_1, 1))
+        sure = judges.judge().predict_proba(by_scale[c, scale])[:, c].mean()
+        certain[c, scale] = f"class {c}, ω = {scale}: the classifier is {sure:.1%} sure"
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw one class, and judge every scale
-fig = plots.sheets({f"ω = {scale}": pictures[8, scale] for scale in (1.0, 2.0, 3.0)}, columns=5)
+fig = plots.sheets({f"ω = {scale}": by_scale[8, scale] for scale in (1.0, 2.0, 3.0)}, columns=5)
 plots.show(fig, "Twenty eights for each of three guidance scales: with the scale they get darker and more alike.")
 
 
@@ -413,7 +416,7 @@ plots.table({f"ω = {scale}": {name: of_scale(metric, scale) for metric, name in
 # Turn class and $\omega$. From which $\omega$ on do the digits of a class begin to look alike?
 
 # %%
-widgets.image_panel(pictures, ("class", "ω"), said)
+widgets.image_panel(by_scale, ("class", "ω"), certain)
 
 # %% [markdown]
 # ### Guidance twice
@@ -477,13 +480,13 @@ def square(four, angle):
     return digits.image(sample(u_guided, z_1, 1))
 
 
-pictures = {(name, turn): square(four, turn * math.pi / 180)
+squares = {(name, turn): square(four, turn * math.pi / 180)
             for name, four in corners.items() for turn in range(0, 360, 15)}
-said = {key: f"corners {key[0]}, the noise turned by {key[1]}°" for key in pictures}
+turned = {key: f"corners {key[0]}, the noise turned by {key[1]}°" for key in squares}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw two squares
-fig = plots.sheets({f"in the corners: {name}": pictures[name, 0] for name in ("3 8 5 9", "0 6 9 4")}, 9, width=11)
+fig = plots.sheets({f"in the corners: {name}": squares[name, 0] for name in ("3 8 5 9", "0 6 9 4")}, 9, width=11)
 plots.show(fig, "Two squares of 81 digits each, which change smoothly from the four digits in the corners into one "
                 "another.")
 
@@ -491,7 +494,7 @@ plots.show(fig, "Two squares of 81 digits each, which change smoothly from the f
 # *Two squares.* Now turn the noise: $\cos\varphi\,\varepsilon_1 + \sin\varphi\,\varepsilon_2$ is as good a noise as $\varepsilon_1$, for every $\varphi$. What does the noise decide, and what the class?
 
 # %%
-widgets.image_panel(pictures, ("corners", "turn"), said, columns=9)
+widgets.image_panel(squares, ("corners", "turn"), turned, columns=9)
 
 # %% [markdown]
 # **What happened.** The class decides which digit, the noise decides the handwriting: slant, weight, place. Halfway between two classes there are characters that nobody writes. They are the network's own invention: it never saw half a class, and the exact flow for "half 3, half 8" would give threes and eights, and nothing in between.
@@ -508,11 +511,11 @@ widgets.image_panel(pictures, ("corners", "turn"), said, columns=9)
 # | weight of the loss | large errors of a few rows rule the batch | the adaptive weight with $p=1$, from the paper; judge by samples, not by the printed 1 | [notebook 8](08_break_it.ipynb) |
 # | U-Net or transformer | a custom `autograd.Function` without a `jvp`: an error | plain operations; $u$ and its derivative in one call, so that dropout drops the same units | [PyTorch: extending](https://docs.pytorch.org/docs/stable/notes/extending.func.html) |
 # | attention | "Trying to use forward AD with _scaled_dot_product_flash_attention" | `sdpa_kernel(SDPBackend.MATH)`; a kernel with a JVP; or forward mode by hand, as here | [pytorch#128971](https://github.com/pytorch/pytorch/issues/128971), [jvp_flash_attention](https://github.com/amorehead/jvp_flash_attention) |
-# | bfloat16 | NaN after many thousand steps | derivative and loss in float32, the rest as you like | [py-meanflow](https://github.com/Gsunshine/py-meanflow), [meanflow#4](https://github.com/Gsunshine/meanflow/issues/4) |
-# | compile | tangents that are `None`, where a dual tensor enters a compiled function | put the `jvp` *inside* what is compiled, best the whole training step | [pytorch#187284](https://github.com/pytorch/pytorch/issues/187284) |
+# | bfloat16 | a derivative with two or three digits; in the plane it did no measurable harm ([notebook 8](08_break_it.ipynb)) | the authors' PyTorch code keeps the JVP and the loss in float32 | [py-meanflow](https://github.com/Gsunshine/py-meanflow) |
+# | compile | before PyTorch 2.13: tangents that are lost where a dual tensor enters a compiled function (fixed in June 2026) | put the `jvp` *inside* what is compiled, best the whole training step | [pytorch#187284](https://github.com/pytorch/pytorch/issues/187284) |
 # | several GPUs | `jvp` fails on a `DistributedDataParallel` model; on its `.module` it runs, and the gradients are not averaged | average them yourself after `backward`; or $u$ through the wrapped model, and only the derivative through `.module` | [pytorch#102197](https://github.com/pytorch/pytorch/issues/102197), py-meanflow's README |
-# | what the network predicts | on large patches of raw pixels, $u$ is as noisy as $\varepsilon$, and a network of limited width cannot say it | predict an image $\hat x$: $u = (z - \hat x)/t$, with $t$ not below .05; the loss stays one of velocities | [2601.22158](https://arxiv.org/abs/2601.22158) |
-# | which times | details are right, the whole is not, or the other way round | tune them: in latents the paper leans to data (logit-normal, −0.4, 1); raw pixels want more noise, the more the larger (exercise 3) | [2301.10972](https://arxiv.org/abs/2301.10972), [2403.03206](https://arxiv.org/abs/2403.03206) |
+# | what the network predicts | on large patches of raw pixels, $u$ is as noisy as $\varepsilon$, and a network of limited width cannot say it | predict an image $\hat x$: $u = (z - \hat x)/t$, with $t$ not below 0.05; the loss stays one of velocities, and two perceptual ones (LPIPS, ConvNeXt) are added | [2601.22158](https://arxiv.org/abs/2601.22158) |
+# | which times | details are right, the whole is not, or the other way round | tune them: in latents the paper draws two logit-normal times (−0.4, 1) and takes the larger for $t$, so $r$ leans to data (median 0.28), and $t$ slightly to noise (0.54); raw pixels want more noise, the more the larger (exercise 3) | [2301.10972](https://arxiv.org/abs/2301.10972), [2403.03206](https://arxiv.org/abs/2403.03206) |
 # | guidance | hard contrast, all alike | in training, $\omega$ as an input ([2210.03142](https://arxiv.org/abs/2210.03142)), off near the ends of time ([2404.07724](https://arxiv.org/abs/2404.07724)) | [2512.02012](https://arxiv.org/abs/2512.02012) |
 #
 # ## What we have
@@ -552,25 +555,29 @@ exactly = exactly + 1.5 * (exactly - training.velocity(digits.forget(z), 0.7))
 torch.testing.assert_close(exactly, 2.5 * of_class - 1.5 * of_any, atol=1e-3, rtol=0)
 
 # %% [markdown]
-# **2. Copying, or chance?** Of 450 new digits, a share of about $p = .75$ would have a training digit as the nearest of all. The share of `learned`, one step of the mean flow, is `judges.copying(learned)`. By how many standard errors is it above $p$? (The standard error of a share of $n$ is $\sqrt{p(1-p)/n}$; take $p = .75$.)
+# **2. Copying, or chance?** The share of `learned`, one step of the mean flow, whose nearest digit of all is a training digit is `judges.copying(learned)`. Is it chance? A share of 450 independent draws would have the standard error $\sqrt{p(1-p)/n}$ with $p = 0.75$. But two samples with the same nearest digit do not count twice. So take the shares that you get when the labels "training" and "held out" are dealt out anew: `judges.copying_by_chance(learned)`, 400 numbers. By how many of *their* standard deviations is the share above their mean?
 
 # %%
 standard_errors = ...  # one or two lines
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
-excess = judges.copying(learned) - 0.75
-check(standard_errors, excess / math.sqrt(0.75 * 0.25 / 450), tolerance=0.02,
-      hint="(share − p) / √(p (1 − p) / n), with n = 450.",
-      mistakes={"That is the difference. Divide by the standard error.": excess,
-                "The standard error has a root.": excess / (0.75 * 0.25 / 450),
-                "Divide by n = 450 under the root.": excess / math.sqrt(0.75 * 0.25),
-                "The sign: above p counts as positive.": -excess / math.sqrt(0.75 * 0.25 / 450)})
+null = judges.copying_by_chance(learned, 4000, torch.manual_seed(1))
+excess = judges.copying(learned) - null.mean()
+check(standard_errors, excess / null.std(), tolerance=0.4,  # 400 draws have a spread of their own
+      hint="The share of `learned`, less the mean of the 400, divided by their standard deviation.",
+      mistakes={"That is the difference. Divide by the standard deviation of the 400.": excess,
+                "That counts the 450 as independent.": excess / math.sqrt(0.75 * 0.25 / 450),
+                "That is the error of the mean of 400; one share is one draw.": excess / null.std() * 20,
+                "The sign: above the mean counts as positive.": -excess / null.std()})
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
 # @title Solution
-share_of_learned, error = judges.copying(learned), math.sqrt(0.75 * 0.25 / 450)
-print(f"{share_of_learned:.3f} is {(share_of_learned - 0.75) / error:.1f} standard errors above .75. No digit is a copy, "
+shares = judges.copying_by_chance(learned, generator=torch.manual_seed(0))
+share_of_learned = judges.copying(learned)
+print(f"{share_of_learned:.3f} is {(share_of_learned - shares.mean()) / shares.std():.1f} standard deviations above "
+      f"{shares.mean():.3f}; as independent draws it would be "
+      f"{(share_of_learned - 0.75) / math.sqrt(0.75 * 0.25 / 450):.1f} of theirs. No digit is a copy, "
       "but as a crowd they lean to what was trained on.")
 
 # %% [markdown]

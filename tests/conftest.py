@@ -3,7 +3,6 @@ import shutil
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from mfutils import DISTRIBUTIONS
 
@@ -25,8 +24,11 @@ def dist(request):
 
 @pytest.fixture(scope="session")
 def browser():
-    """A headless Chromium (`apt-get install chromium`). Where there is none, tests that need it are skipped, unless
-    REQUIRE_BROWSER is set."""
+    """A headless Chromium (`apt-get install chromium`), driven by Playwright. Where one of them is missing, tests that
+    need them are skipped, unless REQUIRE_BROWSER is set."""
+    if not os.environ.get("REQUIRE_BROWSER"):
+        pytest.importorskip("playwright", reason="no Playwright here: pip install '.[test]'")
+    from playwright.sync_api import sync_playwright
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium and not os.environ.get("REQUIRE_BROWSER"):
         pytest.skip("no Chromium here; install it, or see this test run in CI")
@@ -38,17 +40,22 @@ def browser():
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The seconds of each lane, its slowest test, and what tests measured."""
+    """The seconds of each lane and its slowest test, what all cost beside the notebooks, and what tests measured."""
     lanes, measured = {}, {}
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
         if hasattr(report, "duration"):
             measured |= dict(report.user_properties)
             parts = report.nodeid.split("::")[0].split("/")
-            lane = "/".join(parts[:2] if parts[:2] == ["tests", "unit"] else parts)
-            lanes.setdefault(lane, []).append((report.duration, report.nodeid.split("::", 1)[1]))
+            lane = "/".join(parts[:2] if parts[:2] != ["tests", "course"] else parts)
+            lane = "notebooks" if parts[0] == "notebooks" else lane
+            lanes.setdefault(lane, []).append((report.duration, report.nodeid))
     terminalreporter.section("seconds by lane")
-    for lane, runs in sorted(lanes.items()):
-        most, name = max(runs)
-        terminalreporter.line(f"{lane:38}{sum(duration for duration, _ in runs):7.1f}   most {most:6.1f}: {name[:60]}")
+    seconds = {lane: sum(duration for duration, _ in runs) for lane, runs in sorted(lanes.items())}
+    for lane, total in seconds.items():
+        most, name = max(lanes[lane])
+        terminalreporter.line(f"{lane:38}{total:7.1f}   most {most:6.1f}: {name.split('/')[-1][:70]}")
+    if "notebooks" in seconds and len(seconds) > 1:
+        terminalreporter.line(f"all lanes {sum(seconds.values()):.0f} s, "
+                              f"{sum(seconds.values()) / seconds['notebooks']:.2f} times the notebooks'")
     for name, value in measured.items():
         terminalreporter.line(f"{name}: {value}")

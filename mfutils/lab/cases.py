@@ -19,7 +19,8 @@ import torch
 
 from .. import flow
 from ..checks import Choices
-from ..methods import FOLDER, read_record
+from ..methods import FOLDER
+from ..records import read_record
 from . import recipe
 
 PAGE = inspect.getsource(recipe)

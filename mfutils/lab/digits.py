@@ -23,8 +23,9 @@ from ..flow import (
     self_distilled_mean_flow_loss,
     total_derivative,
 )
-from ..methods import FOLDER, Method, one_time, pretrained, read_record
+from ..methods import FOLDER, Method, one_time, pretrained
 from ..nets import gelu_backward, is_linear_or_gelu
+from ..records import read_record
 from ..training import train
 
 PIXELS, CLASSES = 64, 10

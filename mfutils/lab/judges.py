@@ -57,8 +57,8 @@ def copying(images):
 
 
 def copying_by_chance(images, repeats=400, generator=None):
-    """What `copying` would say if it were chance which digits were trained on: the same share of images (n, 64) with the
-    1,797 labels "training" and "held out" dealt out anew, once for each of the repeats: (repeats,).
+    """What `copying` would say if it were chance which digits were trained on: the same share of images (n, 64) with
+    the 1,797 labels "training" and "held out" dealt out anew, once for each of the repeats: (repeats,).
 
     A permutation test, since images that share a nearest digit do not count as independent."""
     training, held_out = load()

@@ -1,6 +1,6 @@
-"""What a person does: open every notebook in JupyterLab, run it as far as its last slider, and move every slider, by
-key and by mouse. (The cells below are run by nbval, and in Colab's environment.) It runs every notebook a second time,
-so only where REQUIRE_BROWSER is set, as in CI.
+"""What a person does: open a notebook in JupyterLab, run it as far as its last slider, and move every slider, by key
+and by mouse. One page holds every kind of panel on small data; two of the course's notebooks are run whole, and all of
+them where ALL_LANES is set (`make test-all`). Only where REQUIRE_BROWSER is set, as in CI.
 
 Screenshots go to tests/screenshots, for looking at; waits from a key to its picture are printed.
 """
@@ -28,6 +28,10 @@ pytestmark = pytest.mark.skipif("REQUIRE_BROWSER" not in os.environ, reason="in 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
+PANELS = ("field_slider", "euler_slider", "steps_slider", "swing_slider", "journey_slider", "noise_slider", "error_slider",
+          "comparison_panel", "case_panel", "image_panel")  # made on small data by tests/unit/test_panels.py
+EVERY = [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))]
+WHOLE = EVERY if "ALL_LANES" in os.environ else ["02_average_velocity", "06_playground"]
 KEYS = ["ArrowRight"] * 3 + ["ArrowLeft"] * 3
 
 
@@ -41,7 +45,8 @@ def lab(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+    environment = {**os.environ, "PYTHONPATH": str(SCREENSHOTS.parent / "unit"),
+                   "JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
                    "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
@@ -60,12 +65,12 @@ def lab(tmp_path_factory):
     server.wait(20)
 
 
-@pytest.fixture(scope="module")
-def own_data_notebook(lab):
-    cells = [nbformat.v4.new_code_cell('from mfutils.show import widgets\nwidgets.OwnData("I")')]
+def written(lab, name, *cells):
+    """A notebook of these cells, beside the course's; returns its name."""
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), Path(lab[2].cwd()) / "own_data.ipynb")
-    return "own_data"
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
+    nbformat.write(page, Path(lab[2].cwd()) / f"{name}.ipynb")
+    return name
 
 
 def open_and_run(browser, lab, name):
@@ -165,8 +170,10 @@ def megabytes(lab, page):
     return kernel / 2**20, devtools.send("Runtime.getHeapUsage")["usedSize"] / 2**20
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))])
-def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, record_property):
+@pytest.mark.parametrize("name", ["panels", *WHOLE])
+def test_a_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, record_property):
+    if name == "panels":
+        written(lab, name, "import test_panels as widgets", *(f"widgets.{panel}()" for panel in PANELS))
     page = open_and_run(browser, lab, name)
     errors = page.evaluate(f"""() => {NOTEBOOK}.content.widgets.filter(cell => cell.model.type == "code")
         .flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type == "error")""")
@@ -208,8 +215,8 @@ def test_every_notebook_runs_and_every_slider_moves_its_picture(browser, lab, na
     assert late[0] < max(150, 4 * drawing)  # a slow machine draws slowly, too
 
 
-def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, own_data_notebook, record_property):
-    page = open_and_run(browser, lab, own_data_notebook)
+def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, record_property):
+    page = open_and_run(browser, lab, written(lab, "own_data", 'from mfutils.show import widgets\nwidgets.OwnData("I")'))
     pad, picture = page.locator('canvas[aria-label^="Draw here"]'), page.locator(".jp-OutputArea img")
     pad.wait_for()
 

@@ -1,4 +1,5 @@
-"""In Colab: each exported notebook, alone in an empty folder, under Colab's versions of the packages.
+"""In Colab: the exported notebooks, alone in an empty folder, under Colab's versions of the packages. Two of them, and
+all where ALL_LANES is set (`make test-all`).
 
 `make .venv-colab/ready` makes the environment; where there is none they are skipped, unless REQUIRE_COLAB is set. As
 every exercise is run here once more, so is every mistake that it knows: whoever makes it is told so.
@@ -19,7 +20,8 @@ from tools import make_colab
 from tools.course import PROJECT, ROOT, opening, sources
 
 PYTHON = ROOT / ".venv-colab" / "bin" / "python"
-STEMS = [path.stem for path in sources()]
+EVERY = [path.stem for path in sources()]
+WHOLE = EVERY if "ALL_LANES" in os.environ else ["06_playground", "10_pixels"]  # own data; scikit-learn
 ADDRESS = "https://github.com/someone/mean-flows"
 needs_colab = pytest.mark.skipif(not PYTHON.exists() and not os.environ.get("REQUIRE_COLAB"),
                                  reason="no .venv-colab here; `make .venv-colab/ready` builds it, and CI has it")
@@ -73,7 +75,7 @@ def test_the_environment_has_colabs_versions_and_not_our_module():
 
 
 @needs_colab
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", WHOLE)
 def test_it_runs_alone_in_an_empty_folder(stem, exported, run):
     notebook = nbformat.read(exported / f"{stem}.ipynb", as_version=4)
     first = next(i for i, cell in enumerate(notebook.cells) if not cell.id.startswith("setup-"))
@@ -102,8 +104,9 @@ def test_the_bootstrap_fetches_the_tagged_module(copy, run):
     me = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
     for command in (["init", "--quiet"], ["add", "."], [*me, "commit", "--quiet", "-m", "all"], ["tag", "v1.2"]):
         subprocess.run(["git", *command], cwd=copy, check=True)
-    cells = opening(STEMS[0], f"file://{copy}", "v1.2")
-    cells.append(nbformat.v4.new_code_cell("import mfutils.show.widgets\nmfutils.load_pretrained('spiral', 'mean_flow')"))
+    cells = opening(EVERY[0], f"file://{copy}", "v1.2")
+    cells.append(nbformat.v4.new_code_cell("import mfutils.show.widgets\n"
+                                           "mfutils.load_pretrained('spiral', 'mean_flow')"))
     cells.append(nbformat.v4.new_code_cell("mfutils.__file__"))
     try:
         notebook = run(nbformat.v4.new_notebook(cells=cells))
@@ -124,8 +127,8 @@ def test_once_there_is_an_address_every_promise_about_files_holds_with_it(copy):
         fetch.execution_count = 1
         notebook.cells[:0] = [badge, fetch]
         nbformat.write(notebook, path)
-    subprocess.run([sys.executable, "tools/make_badges.py"], cwd=copy, check=True)
-    files = ["tests/unit/test_notebooks.py", "tests/unit/test_repository.py", "tests/unit/test_exports.py"]
+    subprocess.run([sys.executable, "-m", "tools.make_badges"], cwd=copy, check=True)
+    files = ["tests/course/test_notebooks.py", "tests/course/test_repository.py", "tests/course/test_exports.py"]
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-o", "addopts=", *files],
                           cwd=copy, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -3,10 +3,10 @@
 import jupytext
 import nbformat
 import pytest
-from make_badges import with_badges
 
 from tools import make_colab
 from tools.course import REPOSITORY, ROOT, SITE, opening, sources
+from tools.make_badges import with_badges
 
 STEMS = [path.stem for path in sources()]
 HERE = ("https://github.com/someone/mean-flows", "https://someone.github.io/mean-flows/", "v1.2")
@@ -31,7 +31,7 @@ def test_the_export_holds_the_page_and_the_module_as_they_are(stem, exported):
     files = [path for path in (ROOT / "mfutils").rglob("*") if path.suffix in {".py", ".js"}]
     assert len(files) > 15
     for path in files:
-        assert f"%%writefile {path.relative_to(ROOT)}\n{path.read_text("utf-8")}" in code
+        assert f"%%writefile {path.relative_to(ROOT)}\n" + path.read_text("utf-8") in code
     assert not any(f"({other}.ipynb)" in cell.source for cell in copy.cells for other in STEMS)  # they are not there
     assert (exported / f"{stem}.ipynb").stat().st_size < 6_000_000
 

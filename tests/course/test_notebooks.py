@@ -45,11 +45,14 @@ def lines(cell):
     return [line for line in cell.source.splitlines() if line.strip()]
 
 
-def test_there_are_nine_and_no_orphans():
-    assert [path.stem for path in SOURCES] == [
-        "01_flow", "02_average_velocity", "03_flow_matching", "04_mean_flow", "05_comparison", "06_playground",
-        "07_inside_the_loss", "08_break_it", "10_pixels"]
-    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == [path.stem for path in SOURCES]
+def test_every_page_has_its_source():
+    assert [path.stem for path in sorted(FOLDER.glob("*.ipynb"))] == [path.stem for path in SOURCES]
+
+
+def test_a_notebook_that_is_not_there_is_an_error():
+    assert [path.stem for path in sources(["04"])] == ["04_mean_flow"]
+    with pytest.raises(SystemExit, match="no notebook 99; there are 01_flow, "):
+        sources(["04", "99"])
 
 
 def test_source_and_notebook_agree(source, notebook):

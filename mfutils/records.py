@@ -1,0 +1,44 @@
+"""What was measured, and written down in mfutils/weights. Read-only, so no cell can change what a later one reads."""
+
+import functools
+import json
+from types import MappingProxyType
+
+from .checks import Choices
+from .methods import FOLDER
+
+SOLVERS = Choices({name: name for name in ("euler", "midpoint", "late_midpoint", "adams_bashforth")})
+METRICS = Choices(dict.fromkeys(("sliced_w2", "total_variation", "map_error")))
+
+
+def read_record(name: str):
+    """A file of mfutils/weights, as it was written down."""
+    return frozen(json.loads((FOLDER / name).read_text("utf-8")))
+
+
+def frozen(value):
+    """Lists as tuples and dicts as read-only views, all the way down."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: frozen(part) for key, part in value.items()})
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+@functools.cache
+def load_record():
+    """What was written down when the weights were made: recipe, versions; for every run its seed, CPU seconds, and
+    distances by number of function evaluations; the noise floors of the distances, as (mean, 95 % quantile)."""
+    return read_record("record.json")
+
+
+def recorded(distribution: str, method: str, metric: str, nfe: int, solver: str = "euler") -> list:
+    """The recorded distances of one method at one number of evaluations, one per seed and in the order of the seeds:
+    within a seed all methods share noise and target, so differences can be paired. Empty where nothing was recorded.
+
+    metric: "sliced_w2", "total_variation" or "map_error".
+    solver: of flow matching, "euler" or "midpoint"; "late_midpoint" or "adams_bashforth", with short steps near data.
+    """
+    METRICS[metric]  # an unknown name raises here
+    which = SOLVERS[solver] if method == "flow_matching" else "own"
+    runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)]
+    return [run[which][metric][str(nfe)] for run in sorted(runs, key=lambda run: run["seed"])
+            if str(nfe) in run.get(which, {}).get(metric, {})]
