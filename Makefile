@@ -1,12 +1,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# A user may have `user = yes` in pip's settings, which no environment can obey.
+export PIP_USER := 0
+unexport PYTHONSAFEPATH PYTHONPATH
 
-.PHONY: help setup lab test notebooks handout colab site weights sweep digits bench results usage badges picture lint clean
+.PHONY: help setup lab test test-all notebooks handout colab site weights sweep digits bench results usage badges picture lint clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: .venv/ready  ## build .venv from the pins, if something changed
+setup: usable .venv/ready  ## build .venv from the pins, if something changed
+
+.PHONY: usable
+usable:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else \
+	    "This is Python %d.%d; the course needs 3.11 to 3.14. Install one, and name it: make lab PYTHON=python3.12" % sys.version_info[:2])'
+	@test ! -e .venv || { test "$$($(BIN)/python -c 'import sys; print(sys.version_info[:2])' 2>&1)" = \
+	    "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" || { \
+	    echo "The folder .venv was made by another Python, or moved here. Remove it by 'make clean', and start again." >&2; exit 1; }; }
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -17,7 +28,11 @@ lab: setup  ## open the course in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)  # root: in a container
 
 test: setup  ## run the tests, and every notebook cell by cell, on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+test-all: .venv-colab/ready  ## the same, and all notebooks in JupyterLab and under Colab's versions (an hour; before a release)
+	ALL_LANES=1 REQUIRE_BROWSER=1 REQUIRE_COLAB=1 $(MAKE) test
 
 notebooks: setup  ## execute notebooks/*.py and write the .ipynb beside them
 	$(BIN)/python -m tools.make_notebooks

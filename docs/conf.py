@@ -1,5 +1,6 @@
 """The website, by Sphinx: `make site` builds it from these pages and the executed notebooks, and runs nothing."""
 
+import html
 import json
 import re
 import tomllib
@@ -11,6 +12,7 @@ HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))
 TAG = "v" + PROJECT["project"]["version"]
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
+PICTURE = re.compile(r'<img alt="([^"]*)" width="(\d+)" src="data:image/png;base64,([^"]*)">')
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is not on the site
 
 project = html_title = "Mean Flows"
@@ -77,6 +79,10 @@ def for_the_site(app, docname, source):
             frames = json.loads(path.read_text("utf-8").split(" = ", 1)[1])
             markup = frames["markup"].replace("<figure", f'<figure data-frames="{panel}"')
             cell["outputs"] = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": markup}}]
+        for output in cell.get("outputs", []):
+            if picture := PICTURE.search("".join(output.get("data", {}).get("text/html", ""))):  # a file on the site
+                output["data"] = {"image/png": picture[3]}
+                output["metadata"] = {"image/png": {"width": int(picture[2])}}
     source[0] = json.dumps(notebook)
 
 
@@ -84,8 +90,8 @@ def describe_pictures(app, doctree):
     """The alternative texts of a notebook's pictures: myst-nb knows only of one for a cell."""
     if app.env.docname.startswith("notebooks/"):
         notebook = json.loads(Path(app.env.doc2path(app.env.docname)).read_text("utf-8"))
-        alts = [output["metadata"]["image/png"]["alt"] for cell in notebook["cells"]
-                for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        alts = [html.unescape(picture[1]) for cell in notebook["cells"] for output in cell.get("outputs", [])
+                if (picture := PICTURE.search("".join(output.get("data", {}).get("text/html", ""))))]
         for image, alt in zip(doctree.findall(nodes.image), alts, strict=True):
             image["alt"] = alt
 

@@ -47,7 +47,7 @@ class MeanVelocityMLP(MLP):
     def forward(self, z, r, t):
         return self.net(self.features(z, r, t))
 
-    as_written = forward  # another one, in a subclass say, has another derivative
+    linear, as_written = features, forward  # others, in a subclass say, have other derivatives
 
     def by_hand(self) -> bool:
         """Whether `total_derivative` below holds for this very network: `forward` as written above, through linear
@@ -59,9 +59,12 @@ class MeanVelocityMLP(MLP):
     def total_derivative(self, z, r, t, v):
         """u(z, r, t) and du/dt along (v, 0, 1), both (n, d), forward mode by hand: first the values h through the
         layers, then their rates of change dh. The derivative carries no gradient; the losses want none."""
-        with dual_level():  # the features may be any function; PyTorch carries the tangents through them
-            duals = map(make_dual, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
-            h, dh = unpack_dual(self.features(*duals))
+        tangents = v, torch.zeros_like(r), torch.ones_like(t)
+        if getattr(self.features, "__func__", None) is MeanVelocityMLP.linear:  # the tangents go the way of the values
+            h, dh = self.features(z, r, t), self.features(*tangents)
+        else:
+            with dual_level():
+                h, dh = unpack_dual(self.features(*map(make_dual, (z, r, t), tangents)))
         values = [h]
         for layer in self.net:
             values.append(layer(values[-1]))

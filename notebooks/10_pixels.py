@@ -326,7 +326,8 @@ for label, which in LABELS.items():
         if nfe >= per_step:
             images = digits.image(sample(u, z_1, nfe // per_step))
             seen = judges.accuracy(images, asked)
-            sheets[label, nfe], recognised[label, nfe] = images, f"NFE: {nfe}, {seen:.0%} recognised"
+            sheets[label, nfe] = images
+            recognised[label, nfe] = f"NFE: {nfe}, {seen:.0%} recognised"
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw four of them

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.skipif("REQUIRE_BROWSER" not in os.environ, reason="in 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
-PANELS = ("field_slider", "euler_slider", "steps_slider", "swing_slider", "journey_slider", "noise_slider", "error_slider",
-          "comparison_panel", "case_panel", "image_panel")  # made on small data by tests/unit/test_panels.py
+PANELS = ("field_slider", "euler_slider", "steps_slider", "swing_slider", "journey_slider", "noise_slider",
+          "error_slider", "comparison_panel", "case_panel", "image_panel")  # on small data, by test_panels.py
 EVERY = [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))]
 WHOLE = EVERY if "ALL_LANES" in os.environ else ["02_average_velocity", "06_playground"]
 KEYS = ["ArrowRight"] * 3 + ["ArrowLeft"] * 3
@@ -216,7 +216,8 @@ def test_a_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, 
 
 
 def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, record_property):
-    page = open_and_run(browser, lab, written(lab, "own_data", 'from mfutils.show import widgets\nwidgets.OwnData("I")'))
+    cell = 'from mfutils.show import widgets\nwidgets.OwnData("I")'
+    page = open_and_run(browser, lab, written(lab, "own_data", cell))
     pad, picture = page.locator('canvas[aria-label^="Draw here"]'), page.locator(".jp-OutputArea img")
     pad.wait_for()
 

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 import mfutils
+from tools import make_notebooks
 from tools.course import FOLDER, PANELS, from_source, joined, sources
 
 SOURCES = sources()
@@ -60,6 +61,22 @@ def test_source_and_notebook_agree(source, notebook):
         return [(cell.cell_type, cell.source, dict(cell.metadata)) for cell in nb.cells]
 
     assert content(from_source(source)) == content(notebook)
+
+
+def test_executing_an_unchanged_source_again_changes_no_byte(tmp_path, monkeypatch):
+    """The beginning of a page, as far as its first panel: pictures, tables, text, and frames."""
+    page = jupytext.read(FOLDER / "02_average_velocity.py")
+    last = next(i for i, cell in enumerate(page.cells) if cell.source.startswith("widgets."))
+    page.cells = page.cells[: last + 1]
+    source = tmp_path / "02_beginning.py"
+    jupytext.write(page, source, fmt="py:percent")
+    monkeypatch.setattr(make_notebooks, "PANELS", tmp_path / "panels")
+    made = []
+    for _ in range(2):
+        make_notebooks.main(source)
+        made.append({path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
+    assert len(made[0]) == 3  # the source, the page, a panel
+    assert made[0] == made[1]
 
 
 def test_what_is_printed_below_a_table_stays_below_it():

@@ -85,8 +85,8 @@ class LearnedFeatures(MeanVelocityMLP):
         return torch.cat([z * z.norm(dim=1, keepdim=True), made], dim=1)
 
 
-NETWORKS = (MeanVelocityMLP, MeanVelocityMLP, Mixed, OtherForward, HeirOfOtherForward, OtherCall, WrongDerivative, Waves,
-            Affine, LearnedFeatures)
+NETWORKS = (MeanVelocityMLP, MeanVelocityMLP, Mixed, OtherForward, HeirOfOtherForward, OtherCall, WrongDerivative,
+            Waves, Affine, LearnedFeatures)
 
 
 def layer_changes(width):

@@ -170,7 +170,7 @@ def test_recall_counts_what_samples_reach():
     samples = torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]])  # third-nearest fellow: 3, 2, 2, 3, 99 away
     real = torch.tensor([[-2.9], [-3.1], [5.9], [0.5], [6.5], [1.5]])
     assert judges.recall(samples[:4], real) == pytest.approx(4 / 6)
-    assert judges.recall(samples, real) == pytest.approx(5 / 6)  # one that lies far reaches 6.5, though nothing is there
+    assert judges.recall(samples, real) == pytest.approx(5 / 6)  # a far one reaches 6.5, though nothing is there
     assert judges.recall(samples, samples) == 1
     assert judges.precision(real, samples[:4]) == judges.recall(samples[:4], real)
 
