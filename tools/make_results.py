@@ -182,9 +182,7 @@ notebook 5 compares, and {len(RECORD['runs']) - compared} of the steps between t
 floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets. Within a seed all methods share noise and target,
 so that differences can be paired. `make weights` makes the runs and writes mfutils/weights/record.json; `make results`
 writes this page. "Short steps near data" are at the times (i / k)^1.5; for Adams–Bashforth the record has the odd
-budgets from 3 to 11, too. These two solvers, and midpoint at 6 and 10 evaluations, are of flow matching trained again
-by the same command on another processor: where both trainings have a number, their means agree within 1.3 % by total
-variation. Training, one run, one thread:
+budgets from 3 to 11, too. {RECORD.get("trained_again", "")}Training, one run, one thread:
 
 {table(seconds, "median over runs")}
 

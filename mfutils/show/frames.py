@@ -47,8 +47,8 @@ def frames(panel):
 
 
 def gutters(images, least=DPI // 16):
-    """Where to cut images of one size into strips: in the middle of what is white in all, from top to bottom, over
-    `least` columns or more. (Two squares of the plane stand a little further apart.)"""
+    """Where to cut images of one size into strips: at columns blank in every picture, `least` of them or more in a row.
+    (Two squares of the plane stand a little further apart.)"""
     ink = np.any([(np.asarray(image) < 255).any(axis=(0, 2)) for image in images], axis=0)
     cuts, column = [0], 0
     for drawn, run in itertools.groupby(ink):

@@ -149,8 +149,8 @@ def error_slider(errors, rms, levels):
 def comparison_panel(samples, targets, distances):
     """Samples beside the target, by distribution, method and number of evaluations.
 
-    samples, distances: dicts from (distribution, method, NFE); one that is missing is said to be.  targets: a dict from
-    distribution. What has one option only has no menu.
+    samples, distances: dicts from (distribution, method, NFE); missing combinations read "not made".  targets: a dict
+    from distribution. What has one option only has no menu.
     """
     columns = [list(dict.fromkeys(column)) for column in zip(*samples)]
     fig, (left, right) = plots.planes(["samples", "target"], size=3)
