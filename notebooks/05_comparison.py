@@ -203,7 +203,7 @@ def first_as_good(name, label, metric, solver):
 
 
 def worth(metric):
-    """The table for one distance; None where no recorded budget is enough."""
+    """The table for one distance; "more" where no recorded budget is enough."""
     return {solver: {plots.in_words(name): ", ".join(
         str(first_as_good(name, label, metric, solver) or "more") for label in MEAN_FLOWS)
         for name in DISTRIBUTIONS} for solver in SOLVERS}

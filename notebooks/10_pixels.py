@@ -556,16 +556,16 @@ exactly = exactly + 1.5 * (exactly - training.velocity(digits.forget(z), 0.7))
 torch.testing.assert_close(exactly, 2.5 * of_class - 1.5 * of_any, atol=1e-3, rtol=0)
 
 # %% [markdown]
-# **2. Copying, or chance?** The share of `learned`, one step of the mean flow, whose nearest digit of all is a training digit is `judges.copying(learned)`. Is it chance? A share of 450 independent draws would have the standard error $\sqrt{p(1-p)/n}$ with $p = 0.75$. But two samples with the same nearest digit do not count twice. So take the shares that you get when the labels "training" and "held out" are dealt out anew: `judges.copying_by_chance(learned)`, 400 numbers. By how many of *their* standard deviations is the share above their mean?
+# **2. Copying, or chance?** The share of `learned`, one step of the mean flow, whose nearest digit of all is a training digit is `judges.copying(learned)`. Is it chance? A share of 450 independent draws would have the standard error $\sqrt{p(1-p)/n}$ with $p = 0.75$. But two samples with the same nearest digit do not count twice. So take the shares that you get when the labels "training" and "held out" are dealt out anew: `judges.copying_by_chance(learned, generator=torch.manual_seed(0))`, 400 numbers. By how many of *their* standard deviations is the share above their mean?
 
 # %%
 standard_errors = ...  # one or two lines
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
-null = judges.copying_by_chance(learned, 4000, torch.manual_seed(1))
+null = judges.copying_by_chance(learned, generator=torch.manual_seed(0))
 excess = judges.copying(learned) - null.mean()
-check(standard_errors, excess / null.std(), tolerance=0.4,  # 400 draws have a spread of their own
+check(standard_errors, excess / null.std(), tolerance=0.02,
       hint="The share of `learned`, less the mean of the 400, divided by their standard deviation.",
       mistakes={"That is the difference. Divide by the standard deviation of the 400.": excess,
                 "That counts the 450 as independent.": excess / math.sqrt(0.75 * 0.25 / 450),

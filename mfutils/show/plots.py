@@ -69,7 +69,7 @@ def table(rows, corner="", harms=None):
     columns, harms = list(next(iter(rows.values()))), harms or {}
     lines = [[corner, *map(str, columns)]]
     for label, cells in rows.items():
-        lines.append([label, *(f"{cells[column]}{mark(harms.get((label, column)))}" for column in columns)])
+        lines.append([label, *(f"{mark(harms.get((label, column)))}{cells[column]}" for column in columns)])
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
     plain = "\n".join("  ".join(cell.rjust(width) if i else cell.ljust(width)
                                 for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines)
@@ -93,7 +93,7 @@ def harm(factor):
 
 def mark(factor):
     """The same without colour: ▲ better, ▼ worse, nothing where it is not known."""
-    return "" if not factor else " ▲" if factor < 1 else " ▼"
+    return "" if not factor else "▲ " if factor < 1 else "▼ "
 
 
 def in_words(label):

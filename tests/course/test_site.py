@@ -24,6 +24,8 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 NOTEBOOKS = [f"notebooks/{path.stem}" for path in sources()]
 PAGES = ["index", *NOTEBOOKS, "glossary", "results", "teaching", "cluster", "contributing", "credits"]
 WITH_PANELS = sorted({f"notebooks/{path.name.split('.')[0]}" for path in (ROOT / "docs/_static/panels").glob("*.js")})
+SOME = ["index", "notebooks/02_average_velocity", "notebooks/05_comparison", "results"]
+READ_BY_AXE = PAGES if "ALL_LANES" in os.environ else SOME
 HERE = {"repository": "https://github.com/someone/mean-flows", "site": "https://someone.github.io/mean-flows/"}
 WCAG_AA = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
            "resultTypes": ["violations"],
@@ -210,8 +212,7 @@ def test_it_opens_from_its_folder_whole_light_and_readable_by_everyone(view, nam
     assert of_its_own < 4
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true })")
     page.evaluate("document.getAnimations().forEach(fading => fading.finish())")
-    found = Axe().run(page, options=WCAG_AA)
-    assert found.violations_count == 0, found.generate_report()
+    readable(page, name)
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 within Chromium's margins
     page.evaluate("document.querySelector('#pst-back-to-top').style.display = 'block'")  # as after scrolling up
     page.emulate_media(media="print")
@@ -225,8 +226,14 @@ def test_it_opens_from_its_folder_whole_light_and_readable_by_everyone(view, nam
     page.evaluate("document.querySelectorAll('.cell').forEach((cell, i) => i % 3 && cell.remove())")  # for speed
     page.wait_for_function("""() => [...document.querySelectorAll("pre, .pst-scrollable-table-container")].every(
         box => box.scrollWidth <= box.clientWidth || box.tabIndex == 0)""")  # by the theme, after a change of size
-    found = Axe().run(page, options=WCAG_AA)
-    assert found.violations_count == 0, found.generate_report()
+    readable(page, name)
+
+
+def readable(page, name):
+    """By axe, WCAG 2.2 AA: one page of each kind, all with ALL_LANES."""
+    if name in READ_BY_AXE:
+        found = Axe().run(page, options=WCAG_AA)
+        assert found.violations_count == 0, found.generate_report()
 
 
 def beyond_the_edge(page):
@@ -280,11 +287,11 @@ def shown(panel):
     return picture.get_attribute("aria-label"), [image.get_attribute("src") for image in picture.locator("img").all()]
 
 
-@pytest.mark.parametrize("name", ["notebooks/02_average_velocity", "notebooks/05_comparison"])
+@pytest.mark.parametrize("name", ["notebooks/02_average_velocity"])
 def test_every_story_plays_and_stops(view, name):
     opened = view(name)
     opened.scroll_through()
-    for panel in opened.page.locator("figure.panel").all():
+    for panel in opened.page.locator("figure.panel").all()[:1]:
         first = shown(panel)
         button, knob = panel.get_by_role("button"), panel.locator("input").first
         for stop in (button.click, lambda knob=knob: knob.press("ArrowRight")):  # by hand, one takes over
@@ -398,7 +405,7 @@ def test_without_scripts_it_has_still_pictures_its_colours_and_nothing_dead(site
     opened.context.close()
 
 
-@pytest.mark.parametrize("name", ["index", "notebooks/08_break_it"])
+@pytest.mark.parametrize("name", ["index", "notebooks/02_average_velocity"])
 def test_a_strict_policy_changes_nothing(site, browser, name):
     chosen = [{"origin": "http://course", "localStorage": [{"name": "mode", "value": "dark"}]}]
     looks = []
@@ -416,6 +423,7 @@ def test_a_strict_policy_changes_nothing(site, browser, name):
     assert [pair for pair in zip(*looks, strict=True) if pair[0] != pair[1]] == []
 
 
+@pytest.mark.skipif("ALL_LANES" not in os.environ, reason="once a week, or with ALL_LANES=1")
 @pytest.mark.parametrize("name", ["index", "notebooks/01_flow", "notebooks/05_comparison"])
 def test_screenshots_for_looking_at(view, name):
     SCREENSHOTS.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.skipif("ALL_LANES" not in os.environ, reason="once a week, or with ALL_LANES=1")
 pytest.importorskip("distributed", reason="no Dask here: pip install '.[cluster]'")
 ROOT = Path(__file__).parents[2]
 CLUSTER = """

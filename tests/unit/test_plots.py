@@ -47,9 +47,9 @@ def test_a_table_marks_what_is_worse_or_better_and_not_by_colour_alone(monkeypat
     monkeypatch.setattr(plots, "display", lambda data, **_: shown.append(data))
     plots.table({"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": "<4>"}}, corner="c",
                 harms={("b", "y"): 3.0, ("a", "x"): 0.9, ("b", "x"): None})
-    assert shown[0]["text/plain"].split() == ["c", "x", "y", "a", "1", "▲", "2", "b", "3", "<4>", "▼"]
+    assert shown[0]["text/plain"].split() == ["c", "x", "y", "a", "▲", "1", "2", "b", "3", "▼", "<4>"]
     assert shown[0]["text/html"].count("background") == 2
-    worse = f'<td style="background: {plots.harm(3.0)}; color: {plots.INK}">&lt;4&gt; ▼</td>'
+    worse = f'<td style="background: {plots.harm(3.0)}; color: {plots.INK}">▼ &lt;4&gt;</td>'
     assert f"<td>3</td>{worse}" in shown[0]["text/html"]
 
 
