@@ -57,8 +57,8 @@ def imports(path):
 
 
 FLAT = ["checks", "data", "exact", "flow", "nets", "checkpoints", "training", "metrics", "exercises", "methods",
-        "records", "shapes"]
-SERVICES = {"checkpoints", "records", "shapes"}  # what is read from files and written to them; the rest is the lesson
+        "records", "lists", "shapes"]
+SERVICES = {"checkpoints", "records", "lists", "shapes"}  # what is read from files and written; the rest is the lesson
 ROOMS = {"mfutils": FLAT, "mfutils.lab": ["recipe", "cases", "solvers", "digits", "judges"],
          "mfutils.show": ["plots", "figures", "panel", "frames", "pad", "own_data", "sliders", "widgets"]}
 
