@@ -240,9 +240,17 @@ def test_a_gpu_is_taken_when_asked_for_and_said_so(monkeypatch, capsys):
 
 
 def test_a_gpu_that_cannot_be_used_is_passed_over_in_words(monkeypatch, capsys):
-    Gpu(monkeypatch, error="CUDA error: no kernel image is available\nand more")
-    net, _ = train(small_net(), flow_matching_loss, BLOB.sample, one_time, n_steps=2, batch_size=8, device="auto")
-    assert next(net.parameters()).device.type == "cpu"
-    assert "cannot be used (CUDA error: no kernel image is available). Training on the CPU." in capsys.readouterr().out
-    train(small_net(), flow_matching_loss, BLOB.sample, one_time, n_steps=2, batch_size=8)  # asks for none
-    assert capsys.readouterr().out == ""
+    with monkeypatch.context() as machine:
+        Gpu(machine, error="CUDA error: no kernel image is available\nand more")
+        assert working("auto") == "cpu"
+    said = "cannot be used (CUDA error: no kernel image is available). Training on the CPU."
+    assert said in capsys.readouterr().out
+
+
+def test_without_a_word_training_takes_the_cpu_and_auto_says_what_it_takes(monkeypatch, capsys):
+    for device, said in ((None, ""), ("auto", "No GPU is seen. Training on the CPU.\n")):
+        arguments = {"device": device} if device else {}
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        net, _ = train(small_net(), flow_matching_loss, BLOB.sample, one_time, n_steps=2, batch_size=8, **arguments)
+        assert next(net.parameters()).device.type == "cpu"
+        assert capsys.readouterr().out == said
