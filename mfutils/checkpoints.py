@@ -21,11 +21,13 @@ def expanded(path) -> Path:
 
 def writable(path) -> Path:
     """`path`, expanded; its folder is made. Raises ValueError where nothing can be written there."""
-    path = expanded(path)
+    path = Path(os.path.realpath(expanded(path)))  # of a link, what it leads to
     folder = next(parent for parent in path.parents if "{step}" not in str(parent))
     try:
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
+        if "$" in str(folder) and not folder.exists():
+            raise FileNotFoundError("a variable in it is not set")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"room?")
@@ -35,12 +37,12 @@ def writable(path) -> Path:
     return path
 
 
-def save(path, run, identity, first_loss):
+def save(path, run, identity, loss):
     """Write a run to `path`, atomically: the old file survives a failed save. "{step}" in the name is the number of
     steps done. Returns the path; or None, with a warning, where it cannot be written."""
     path = Path(str(path).replace("{step}", str(run.done)))
     content = dict(identity=identity, step=run.done, losses=run.losses, generator=run.generator.get_state(),
-                   first_loss=probed(run, first_loss), net=bare(run.net).state_dict(),
+                   probe=probed(run, loss), net=bare(run.net).state_dict(),
                    ema=bare(run.average).state_dict(), n_averaged=run.ema.n_averaged,
                    others=[part.state_dict() for part in (*run.optimizers, *run.schedules)])
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -59,15 +61,16 @@ def save(path, run, identity, first_loss):
         unfinished.unlink(missing_ok=True)
 
 
-def keep(run, identity, first_loss):
+def keep(run, identity, loss):
     """Write a run to a new file in the working directory or, where that cannot be, in the one for temporary files."""
     name = time.strftime(f"interrupted-%Y%m%d-%H%M%S-{os.getpid()}.pt")
-    return save(name, run, identity, first_loss) or save(Path(tempfile.gettempdir(), name), run, identity, first_loss)
+    return save(name, run, identity, loss) or save(Path(tempfile.gettempdir(), name), run, identity, loss)
 
 
-def load(path, run, identity, first_loss):
+def load(path, run, identity, loss, draw):
     """Set a run to what `path` holds. Nothing in the file is executed.
 
+    draw: draw() draws the run's first batch.
     Raises ValueError where the file is no checkpoint or is one of another run.
     """
     saved = read(path)
@@ -79,28 +82,38 @@ def load(path, run, identity, first_loss):
         part.load_state_dict(state)
     run.losses.copy_(saved["losses"])
     run.generator.set_state(saved["generator"].cpu())
-    run.done, was, now = saved["step"], saved["first_loss"], probed(run, first_loss)
-    if None not in (was, now) and abs(was - now) > 1e-3 * abs(was) + 1e-6:
-        what = "loss on the first batch (another loss, or other data, times or noise)"
-        refuse_others(path, {what: f"{was:.6g}"}, {what: f"{now:.6g}"})
+    run.done, run.first_batch = saved["step"], draw()
+    if not all(a.equal(b) for a, b in zip(run.first_batch, draw())):
+        run.first_batch = None  # what is random in it does not come from the generator: nothing can be compared
+    was, now = saved["probe"], probed(run, loss)
+    if was and now and any(abs(a - b) > 1e-3 * abs(a) + 1e-6 for a, b in zip(was, now)):
+        what = "loss and slope on the first batch (another loss, or other data, times or noise)"
+        refuse_others(path, *({what: "{:.6g}, {:.6g}".format(*side)} for side in (was, now)))
 
 
-def probed(run, first_loss):
-    """The loss of the run's network on the run's first batch, by first_loss(net, average). A checkpoint keeps it: a run
-    with another loss, other data, times or noise finds another number. None where the number does not repeat, since
-    what is random there does not come from the generator."""
+def probed(run, loss):
+    """The loss of the run's network on the run's first batch, by loss(net, average, batch), and the size of its
+    gradient. A checkpoint keeps them: a run with another loss, other data, times or noise finds other numbers. None
+    where they do not repeat."""
+    if run.first_batch is None:
+        return None
     run.net.eval()  # no dropout, and no statistics that change
+    found = []
     with torch.random.fork_rng(devices=[]):
-        one, two = (first_loss(run.net, run.average).item() for _ in range(2))
+        for _ in range(2):
+            value = loss(run.net, run.average, run.first_batch)
+            slopes = torch.autograd.grad(value, [*run.net.parameters()], allow_unused=True)
+            size = sum(slope.square().sum().item() for slope in slopes if slope is not None) ** 0.5
+            found.append([value.item(), size])
     run.net.train()
-    return one if one == two else None
+    return found[0] if found[0] == found[1] else None
 
 
 def read(path):
     """What `train` saved. Raises ValueError for any other file."""
     try:
         saved = torch.load(expanded(path), map_location="cpu", weights_only=True)
-        if not isinstance(saved, dict) or "first_loss" not in saved:
+        if not isinstance(saved, dict) or "probe" not in saved:
             raise TypeError("something else")
         return saved
     except OSError:
@@ -121,7 +134,10 @@ def refuse_others(path, theirs, ours):
 
 def bare(net):
     """The network inside a compiled one, or inside one that runs in parallel: its parameters have their own names."""
-    return bare(net._orig_mod) if hasattr(net, "_orig_mod") else getattr(net, "module", net)
+    if "_orig_mod" in net._modules:
+        return bare(net._orig_mod)
+    parallel = isinstance(net, (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel))
+    return bare(net.module) if parallel else net
 
 
 def put(path, state, net):

@@ -70,6 +70,12 @@ def columns(z, after_zero=False, **times):
     return tuple(times.values())
 
 
+def check_like(name, value, z):
+    """What a network returns must have the shape of the points z, else ValueError: a column would be broadcast."""
+    if not torch.is_tensor(value) or value.shape != z.shape:
+        raise ValueError(f"{name} must return a tensor of the shape of z, {tuple(z.shape)}; got {describe(value)}.")
+
+
 def check_count(name, n):
     """`n` must be a whole number ≥ 1, else ValueError."""
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from .checks import Choices, check_count, check_points, columns, numbers
+from .checks import Choices, check_count, check_points, columns, describe, numbers
 
 MOST = 1_000_000  # numbers held at once, of points × components: more points are done in parts
 
@@ -21,14 +21,17 @@ class GaussianMixture:
     """
 
     def __init__(self, means, sd):
-        self.means = numbers(means)
+        try:
+            self.means, self.sd = numbers(means), numbers(sd)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"means must be numbers, (k, d), and sd one number or k; got {describe(means)} and "
+                             f"{describe(sd)} ({error}).") from None
         check_points("means", self.means)
-        self.sd = numbers(sd)
         if self.sd.shape not in {(), (1,), (len(self.means),)}:
             raise ValueError(f"sd must be one number, or one for each of the {len(self.means)} means; "
                              f"got {tuple(self.sd.shape)}.")
-        if not (self.sd > 0).all():
-            raise ValueError(f"sd must be positive; got {sd}. Give every point a little width, say 0.05.")
+        if not ((self.sd > 0) & self.sd.isfinite()).all():
+            raise ValueError(f"sd must be positive and finite; got {sd}. Give every point a little width, say 0.05.")
         self.sd = self.sd.expand(len(self.means))
 
     def __repr__(self):
@@ -66,9 +69,9 @@ class GaussianMixture:
         """Logarithm of the probability density at x (n, d) → (n,)."""
         check_points("x", x, d=self.means.shape[1])
         means, sd = self.means.to(x.device), self.sd.to(x.device)
-        square = torch.cat([squares(part, 1, means) for part in x.double().split(max(1, MOST // len(means)))])
-        log_normal = -square / (2 * sd**2) - means.shape[1] * (math.sqrt(2 * math.pi) * sd).log()
-        return (torch.logsumexp(log_normal, dim=1) - math.log(len(means))).to(x.dtype)
+        constant = means.shape[1] * (math.sqrt(2 * math.pi) * sd).log() + math.log(len(means))
+        return torch.cat([torch.logsumexp(-squares(part, 1, means) / (2 * sd**2) - constant, dim=1)
+                          for part in x.double().split(max(1, MOST // len(means)))]).to(x.dtype)
 
     def density(self, x):
         """Probability density at x (n, d) → (n,)."""

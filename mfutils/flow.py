@@ -5,11 +5,11 @@ arguments, so that a number can be checked by hand. Each returns one number, the
 distance summed over the d coordinates.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
-from .checks import check_count, check_points, columns
+from .checks import check_count, check_like, check_points, columns
 
 
 def interpolate(x, eps, t):
@@ -40,7 +40,8 @@ def sample_r_t(n, p_equal=0.5, p_zero=0.0, draw=torch.rand, generator=None):
     p_equal: the share of rows with r = t, which learn the velocity.
     p_zero: the share of rows with r = 0, the end that one step must reach.
     draw: `torch.rand` (uniform), `squared_uniform` or `logit_normal`; called as draw(n, 2, generator=…).
-    Returns r, t, each (n, 1). Shares that are no whole numbers of rows are rounded at random, right on average.
+    Returns r, t, each (n, 1). Shares that are no whole numbers of rows are rounded at random, right on average. The
+    first rows have r = t and the last r = 0, so data must come in random order.
     """
     check_count("n", n)
     if not (p_equal >= 0 and p_zero >= 0 and p_equal + p_zero <= 1):
@@ -66,10 +67,12 @@ def total_derivative(u, z, r, t, v):
     if v.shape != z.shape:
         raise ValueError(f"v must have the shape of z, {tuple(z.shape)}; got {tuple(v.shape)}.")
     u = uncompiled(u)
-    if getattr(u, "by_hand", None) and u.by_hand():
+    if hasattr(type(u), "by_hand") and u.by_hand():  # of its class: a wrapper may hand on what is another's
         return u.total_derivative(z, r, t, v)
     try:
-        return torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+        value, dudt = torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+        check_like("u(z, r, t)", value, z)
+        return value, dudt
     except RuntimeError as error:
         u(z, r, t)  # if u itself fails, its own error is the better one
         raise RuntimeError(
@@ -80,17 +83,26 @@ def total_derivative(u, z, r, t, v):
 
 
 def uncompiled(u):
-    """The network inside a compiled one: PyTorch before 2.13 may lose tangents in compiled code (pytorch#187284)."""
-    inner = getattr(u, "_orig_mod", u)
-    if inner is not u and (u._forward_hooks or u._forward_pre_hooks):
-        raise ValueError("a compiled network with hooks: register the hooks on the network before it is compiled.")
-    return inner
+    """The network inside a compiled one: PyTorch before 2.13 may lose tangents in compiled code (pytorch#187284). It
+    does lose them in scripted code, which raises ValueError."""
+    if isinstance(u, torch.nn.Module):
+        if any(isinstance(part, torch.jit.ScriptModule) for part in u.modules()):
+            raise ValueError(f"PyTorch loses du/dt in code made by torch.jit; got a {type(u).__name__}. "
+                             "Give the network as it was before torch.jit.script or torch.jit.trace.")
+        if "_orig_mod" in vars(u)["_modules"]:
+            if u._forward_hooks or u._forward_pre_hooks:
+                raise ValueError("a compiled network with hooks of its own. "
+                                 "Register the hooks on the network before it is compiled.")
+            return u._orig_mod
+    return u
 
 
 def flow_matching_loss(v_net, x, eps, t):
     """|v_net(z_t, t) − (ε − x)|² (Lipman et al. 2023, arXiv 2210.02747, eq. 9). x, eps: (n, d).  t: (n, 1)."""
     z, v_cond = interpolate(x, eps, t)
-    return (v_net(z, t) - v_cond).square().sum(dim=1).mean()
+    v = v_net(z, t)
+    check_like("v_net(z, t)", v, z)
+    return (v - v_cond).square().sum(dim=1).mean()
 
 
 def mean_flow_loss(u_net, x, eps, r, t, p=0.0):
@@ -191,7 +203,10 @@ def sample(u, z_1, n_steps, return_path=False):
 @contextmanager
 def evaluation_mode(u):
     """No dropout and fixed statistics in the network that u is, or that it closes over as `euler(v)` does."""
-    closed_over = [cell.cell_contents for cell in getattr(u, "__closure__", None) or ()]
+    closed_over = []
+    for cell in getattr(u, "__closure__", None) or ():
+        with suppress(ValueError):  # an empty one
+            closed_over.append(cell.cell_contents)
     parts = [part for net in (u, *closed_over) if isinstance(net, torch.nn.Module) for part in net.modules()]
     modes = [part.training for part in parts]
     try:

@@ -66,7 +66,7 @@ def table(lines, delimiter):
         points.append(pair)
     if not points:
         raise ValueError("it holds no numbers")
-    return points[labels_columns(rows[top:], points):]
+    return points[top == 0 and labels_columns(rows, points):]
 
 
 def row(line, delimiter):
@@ -95,13 +95,15 @@ def split(line, delimiter):
 def number(cell):
     """What a cell says, with either minus sign; NaN for what is no number."""
     try:
-        return float(cell.replace("−", "-"))
+        return float(re.sub("[−–]", "-", cell))
     except ValueError:
         return math.nan
 
 
 def is_heading(cells):
     """Whether some cell is a word, and none a number; what begins like a number may be one in other clothes."""
+    if not any(letter.isalpha() for cell in cells for letter in cell):
+        return False  # "$1", "(1.5)", "- 5": no words, so perhaps numbers
     return all(math.isnan(number(cell)) for cell in cells) and any(
         cell.lower() not in MISSING and not re.match(r"[+−-]?[.,]?\d", cell) and not SPREADSHEET_ERROR.fullmatch(cell)
         for cell in cells)

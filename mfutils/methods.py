@@ -65,6 +65,8 @@ def pretrained(net, method, path, solver):
     """`net` with the weights in a file, which holds 16 bits of each; for flow matching, made a u by a solver."""
     net.load_state_dict({name: value.float() for name, value in torch.load(path, weights_only=True).items()})
     net.eval()
+    if solver and not callable(solver):
+        raise ValueError(f"solver must be a function, `euler` or `midpoint`; got {solver!r}.")
     if method == "flow_matching":
         return (solver or euler)(net)
     if solver:

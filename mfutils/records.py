@@ -23,6 +23,12 @@ def frozen(value):
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
+def check_recorded(record, **names):
+    """A name that no run of a record has raises ValueError, with those there are."""
+    for key, name in names.items():
+        Choices(dict.fromkeys(run[key] for run in record["runs"]))[name]
+
+
 @functools.cache
 def load_record():
     """What was written down when the weights were made: recipe, versions; for every run its seed, CPU seconds, and
@@ -38,7 +44,10 @@ def recorded(distribution: str, method: str, metric: str, nfe: int, solver: str 
     solver: of flow matching, "euler" or "midpoint"; "late_midpoint" or "adams_bashforth", with short steps near data.
     """
     METRICS[metric]  # an unknown name raises here
+    check_recorded(load_record(), distribution=distribution, method=method)
     which = SOLVERS[solver] if method == "flow_matching" else "own"
+    if which == "own" and solver != "euler":
+        raise ValueError(f"{method} samples by its own u, without a solver; got {solver!r}. Leave out solver=.")
     runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)]
     return [run[which][metric][str(nfe)] for run in sorted(runs, key=lambda run: run["seed"])
             if str(nfe) in run.get(which, {}).get(metric, {})]

@@ -41,7 +41,7 @@ class Run:
         self.optimizers = muon_and_adam(self.net, hidden_lr, lr)
         self.schedules = [CosineAnnealingLR(optimizer, n_steps) for optimizer in self.optimizers]
         self.generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draws on every machine
-        self.losses, self.done = torch.zeros(n_steps, device=device), 0
+        self.losses, self.done, self.first_batch = torch.zeros(n_steps, device=device), 0, None
 
     def steps(self, loss, data, times, noise=None, *, with_average=False) -> Iterator[tuple]:
         """Train to the end; after every step yield (steps done, loss, network, moving average). The arguments are those
@@ -49,12 +49,16 @@ class Run:
         average = [self.average] if with_average else []
         while self.done < len(self.losses):
             batch = draw_batch(self.settings["batch_size"], data, noise, times, self.generator, like=self.net)
+            self.first_batch = self.first_batch if self.done else batch
             with one_thread():
                 value = loss(self.net, *batch, *average)
                 if not torch.is_tensor(value) or value.shape != ():
                     raise ValueError(f"the loss must be one number, a tensor of shape (); got {describe(value)}.")
                 self.net.zero_grad()
                 value.backward()
+                if all(parameter.grad is None for parameter in self.net.parameters()):
+                    raise ValueError("no parameter of the network got a gradient. The loss must use the network that "
+                                     "it is given: a copy of yours is trained.")
                 for part in (*self.optimizers, *self.schedules):
                     part.step()
                 self.ema.update_parameters(self.net)
@@ -88,19 +92,18 @@ def train(net, loss, data, times, noise=None, *, n_steps=5000, batch_size=1024, 
     that is full later on is a warning: the network is returned all the same.
     """
     check_count("checkpoint_every", checkpoint_every)
-    path = checkpoint or resume
-    path = path and checkpoints.writable(path)
+    path = checkpoints.writable(checkpoint) if checkpoint else resume and checkpoints.expanded(resume)
     run = Run(net, n_steps=n_steps, batch_size=batch_size, lr=lr, hidden_lr=hidden_lr, ema_decay=ema_decay, seed=seed,
               device=working(device))
 
-    def first_loss(net, average):
+    def first_batch():
         generator = torch.Generator().manual_seed(run.settings["seed"])
-        batch = draw_batch(run.settings["batch_size"], data, noise, times, generator, like=net)
-        return loss(net, *batch, *[average] * with_average)
+        return draw_batch(run.settings["batch_size"], data, noise, times, generator, like=run.net)
 
-    content = run, dict(run.settings, with_average=with_average, name=name), first_loss
+    identity = dict(run.settings, with_average=with_average, name=name if name is None else str(name))
+    content = run, identity, lambda net, average, batch: loss(net, *batch, *[average] * with_average)
     if resume:
-        checkpoints.load(resume, *content)
+        checkpoints.load(resume, *content, first_batch)
     with checkpoints.stop_between_steps() as stop, tqdm(total=len(run.losses), initial=run.done, leave=False,
                                                         mininterval=0.5) as bar:  # a late reader loses messages
         for done, *_ in run.steps(loss, data, times, noise, with_average=with_average):

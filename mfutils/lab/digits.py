@@ -25,7 +25,7 @@ from ..flow import (
 )
 from ..methods import FOLDER, Method, one_time, pretrained
 from ..nets import gelu_backward, is_linear_or_gelu
-from ..records import read_record
+from ..records import check_recorded, read_record
 from ..training import train
 
 PIXELS, CLASSES = 64, 10
@@ -63,12 +63,17 @@ class Digits:
         return pad((pixels - posterior @ images) / s, (0, CLASSES)).to(z.dtype)
 
 
-@functools.cache
 def load():
-    """Two `Digits`: 1,347 to train on, and 450 held out, with the same share of each class.
+    """Two `Digits`: 1,347 to train on, and 450 held out, with the same share of each class. They are yours: a change of
+    theirs reaches no other.
 
     From scikit-learn, where pixels are whole numbers from 0 to 16 (Alpaydin and Kaynak 1998, UCI).
     """
+    return tuple(Digits(part.images.clone(), part.classes.clone()) for part in original())
+
+
+@functools.cache
+def original():
     images, classes = load_digits(return_X_y=True)
     parts = train_test_split(images / 8 - 1, classes, test_size=450, random_state=0, stratify=classes)
     images, unseen, classes, unseen_classes = map(torch.from_numpy, parts)
@@ -238,7 +243,9 @@ def recorded(method, metric, nfe, solver="euler", n_steps=RECIPE["n_steps"]):
     solver: of flow matching, "euler" or "midpoint".
     n_steps: of training.
     """
-    which = solver if method == "flow_matching" else "own"
+    check_recorded(load_record(), method=method)
+    Choices(dict.fromkeys(load_record()["floor"]))[metric]
+    which = Choices(euler="euler", midpoint="midpoint")[solver] if method == "flow_matching" else "own"
     return [run[which][metric][str(nfe)] for run in load_record()["runs"]
             if (run["method"], run["n_steps"]) == (method, n_steps) and str(nfe) in run.get(which, {}).get(metric, {})]
 

@@ -192,6 +192,11 @@ def scaled_by(net, x, eps, t, factor=1.0):
     return factor * flow_matching_loss(net, x, eps, t)
 
 
+def detached(loss):
+    """The same number with half the gradient."""
+    return (loss + loss.detach()) / 2
+
+
 def points_around(centre):
     """A source of a few thousand points that all lie near one place."""
     points = centre + 0.01 * torch.randn(5000, 2, generator=torch.Generator().manual_seed(0))
@@ -211,11 +216,12 @@ class OtherNames(VelocityMLP):
 
 
 OtherNames.__name__ = "VelocityMLP"
-FIRST_BATCH = r"loss on the first batch.*: [\d.]+ there, [\d.]+ here"
+FIRST_BATCH = r"loss and slope on the first batch.*: [\d.]+, [\d.]+ there, [\d.]+, [\d.]+ here"
 OTHERS = {
     "loss": (dict(loss=other_loss), FIRST_BATCH),
     "lambda": (dict(loss=lambda net, x, eps, t: 1.1 * flow_matching_loss(net, x, eps, t)), FIRST_BATCH),
     "what a loss closes over": (dict(loss=scaled(1.1)), FIRST_BATCH),
+    "what is detached": (dict(loss=lambda net, x, eps, t: detached(flow_matching_loss(net, x, eps, t))), FIRST_BATCH),
     "default argument": (dict(loss=functools.partial(scaled_by, factor=1.1)), FIRST_BATCH),
     "distribution": (dict(data=DISTRIBUTIONS["crescent"].sample), FIRST_BATCH),
     "kind of distribution": (dict(data=DISTRIBUTIONS["checkerboard"].sample), FIRST_BATCH),
@@ -297,8 +303,45 @@ def test_a_source_that_draws_from_elsewhere_can_be_resumed_nevertheless(tmp_path
     torch.set_rng_state(before)
     run(data=data)
     assert torch.get_rng_state().equal(drawn)  # a checkpoint costs no draws
-    assert torch.load(tmp_path / "run.pt", weights_only=True)["first_loss"] is None
     run(data=data, resume=tmp_path / "run.pt")
+
+
+def test_saving_draws_no_data(tmp_path):
+    """A source may have as many batches as the run has steps."""
+    batches = iter([SPIRAL.sample(64) for _ in range(60)])
+    run(data=lambda n, generator: next(batches), checkpoint=tmp_path / "run.pt", checkpoint_every=20)
+
+
+def test_resuming_makes_no_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run(resume=tmp_path / "misspelt" / "run.pt")
+    assert not (tmp_path / "misspelt").exists()
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run.pt").symlink_to(tmp_path / "disk" / "run.pt")
+    run(checkpoint=tmp_path / "run.pt", checkpoint_every=60)
+    assert (tmp_path / "run.pt").is_symlink()
+    assert (tmp_path / "disk" / "run.pt").is_file()
+
+
+class WithModule(torch.nn.Module):
+    """Its attribute is called what a parallel network calls the one inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.module, self.scale = small_net(), torch.nn.Linear(2, 2)
+
+    def forward(self, z, t):
+        return self.scale(self.module(z, t))
+
+
+def test_a_part_called_module_is_a_part(tmp_path):
+    torch.manual_seed(1)
+    whole, _ = run(net=WithModule(), checkpoint=tmp_path / "run.pt", checkpoint_every=30)
+    assert same(load_average(tmp_path / "run.pt", WithModule()), whole)
+    assert same(run(net=WithModule(), resume=tmp_path / "run.pt")[0], whole)
 
 
 @pytest.mark.parametrize("there", ["~/deep/run.pt", "$MEAN_FLOWS_SCRATCH/deep/run.pt"])
@@ -320,7 +363,8 @@ def test_a_place_where_nothing_can_be_written_is_noticed_before_the_first_step(t
         drawn.append(n)
         return SPIRAL.sample(n, generator)
 
-    for path, reason in ((tmp_path, "it is a folder"), (tmp_path / "file" / "run.pt", "Not a directory|File exists")):
+    for path, reason in ((tmp_path, "it is a folder"), (tmp_path / "file" / "run.pt", "Not a directory|File exists"),
+                         (".", "it is a folder"), (tmp_path / "$NOT_SET_ANYWHERE" / "run.pt", "variable in it is not")):
         with pytest.raises(ValueError, match=reason):
             run(data=data, checkpoint=path)
     assert not drawn

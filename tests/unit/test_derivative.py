@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from mfutils import MeanVelocityMLP, euler, midpoint, sample, total_derivative
+from mfutils import MeanVelocityMLP, euler, flow_matching_loss, midpoint, sample, total_derivative
 from mfutils.lab.digits import ResidualMLP
 from mfutils.nets import gelu_backward
 
@@ -178,6 +178,55 @@ def test_every_change_alone():
         agree(kind(6, 3), *batch())
 
 
+class Wrapper(nn.Module):
+    """Hands on whatever it has not, as libraries of adapters do."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, z, r, t):
+        return 3 * self.inner(z, r, t)
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inner"), name)
+
+
+class PlainWrapper:
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __call__(self, z, r, t):
+        return 3 * self.inner(z, r, t)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+@pytest.mark.parametrize("wrapper", [Wrapper, PlainWrapper])
+@pytest.mark.parametrize("inner", [lambda net: net, lambda net: torch.compile(net, backend="eager")])
+def test_a_wrapper_that_hands_on_what_is_anothers(wrapper, inner):
+    agree(wrapper(inner(MeanVelocityMLP(6, 3))), *batch())
+
+
+def test_scripted_code_is_refused_since_its_tangents_get_lost():
+    traced = torch.jit.trace(MeanVelocityMLP(6, 3), batch()[:3])
+    with pytest.raises(ValueError, match="loses du/dt in code made by torch.jit.*as it was before"):
+        total_derivative(traced, *batch())
+
+
+def test_a_column_is_no_velocity():
+    """It would be broadcast, in silence."""
+    z, r, t, v = batch()
+    with pytest.raises(ValueError, match=r"u\(z, r, t\) must return.*\(16, 2\).*\(16, 1\)"):
+        total_derivative(lambda z, r, t: z[:, :1], z, r, t, v)
+    with pytest.raises(ValueError, match=r"v_net\(z, t\) must return.*\(16, 2\).*\(16, 1\)"):
+        flow_matching_loss(lambda z, t: z[:, :1], z, v, t)
+
+
 def test_a_forward_that_is_replaced_in_the_class_itself(monkeypatch):
     monkeypatch.setattr(MeanVelocityMLP, "forward", lambda self, z, r, t: self.net(self.features(z, r, t)).sin())
     agree(MeanVelocityMLP(6, 3), *batch())
@@ -207,7 +256,7 @@ def test_the_recipe_itself_goes_by_hand_and_what_is_changed_does_not(monkeypatch
     lambda net: net.first.register_forward_hook(lambda layer, given, made: made.tanh()),
     lambda net: net.up.__setitem__(1, OtherLinear(12, 16)),
     lambda net: parametrizations.weight_norm(net.down[0]),
-    lambda net: setattr(net.last, "forward", lambda h: net.last.weight.sum() * h[:, :64].sin()),
+    lambda net: setattr(net.last, "forward", lambda h: net.last.weight.sum() * h.repeat(1, 6)[:, :64].sin()),
     lambda net: setattr(net, "forward", lambda z, r, t: z * t),
     lambda net: net.__setattr__("up", nn.ModuleList([nn.Sequential(nn.Linear(12, 16), nn.Tanh()), net.up[1]])),
 ], ids=["as it is", "hook", "subclass", "parametrised", "forward of a layer", "forward", "nested"])

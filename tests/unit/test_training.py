@@ -130,6 +130,18 @@ def test_a_run_takes_one_thread_and_gives_back_what_there_were():
         torch.set_num_threads(before)
 
 
+def test_a_loss_that_asks_another_network_is_told_so():
+    """It would train nothing, or what the caller keeps, in silence."""
+    mine = small_net()
+    patched = small_net()
+    forward = patched.forward
+    patched.forward = lambda z, t: forward(z, t)
+    for net, loss in ((mine, lambda net, x, eps, t: flow_matching_loss(mine, x, eps, t)),
+                      (patched, flow_matching_loss)):
+        with pytest.raises(ValueError, match="no parameter of the network got a gradient.*must use the network"):
+            train(net, loss, BLOB.sample, one_time, n_steps=2, batch_size=8)
+
+
 def test_a_diverging_run_says_so():
     with pytest.raises(FloatingPointError, match="lower lr"):
         train(small_net(), lambda *a: flow_matching_loss(*a) * float("nan"), BLOB.sample, one_time, n_steps=5)
