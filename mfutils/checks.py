@@ -85,10 +85,10 @@ def check_count(name, n):
 def called_as_written(module, forward) -> bool:
     """Whether calling `module` runs the function `forward` and nothing else: no other class's, none put on the object,
     and no hook."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    hooked = (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+              or torch.nn.modules.module._has_any_global_hook())
     return (type(module).forward is forward and "forward" not in vars(module)
-            and type(module).__call__ is torch.nn.Module.__call__
-            and not any(hooks) and not torch.nn.modules.module._has_any_global_hook())
+            and type(module).__call__ is torch.nn.Module.__call__ and not hooked)
 
 
 def describe(value) -> str:

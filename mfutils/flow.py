@@ -66,9 +66,10 @@ def total_derivative(u, z, r, t, v):
     r, t = columns(z, r=r, t=t)
     if v.shape != z.shape:
         raise ValueError(f"v must have the shape of z, {tuple(z.shape)}; got {tuple(v.shape)}.")
-    u = uncompiled(u)
     if hasattr(type(u), "by_hand") and u.by_hand():  # of its class: a wrapper may hand on what is another's
         return u.total_derivative(z, r, t, v)
+    if (inner := uncompiled(u)) is not u:
+        return total_derivative(inner, z, r, t, v)
     try:
         value, dudt = torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
         check_like("u(z, r, t)", value, z)

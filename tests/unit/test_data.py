@@ -1,6 +1,7 @@
 """The closed-form velocities against second methods that share no formula with them."""
 
 import mpmath
+import numpy as np
 import pytest
 import torch
 
@@ -146,3 +147,22 @@ def test_times_may_be_numbers(dist, generator):
     z = torch.randn(5, 2, generator=generator)
     torch.testing.assert_close(dist.velocity(z, 0.5), dist.velocity(z, torch.full((5, 1), 0.5)))
     torch.testing.assert_close(interpolate(z, -z, 1)[0], -z)
+
+
+def test_many_points_are_done_in_parts(monkeypatch, generator):
+    """So that memory does not grow with points × components; the numbers are the same."""
+    spiral, z, t = DISTRIBUTIONS["spiral"], torch.randn(50, 2, generator=generator), torch.rand(50, 1) + 1e-3
+    whole, density = spiral.velocity(z, t.clamp(max=1)), spiral.log_density(z)
+    parts, one = [], GaussianMixture._velocity
+    monkeypatch.setattr("mfutils.data.MOST", 800)
+    monkeypatch.setattr(GaussianMixture, "_velocity", lambda self, z, t: parts.append(len(z)) or one(self, z, t))
+    torch.testing.assert_close(spiral.velocity(z, t.clamp(max=1)), whole)
+    torch.testing.assert_close(spiral.log_density(z), density)
+    assert parts == 6 * [8] + [2]
+
+
+def test_the_readers_array_and_the_distribution_do_not_share():
+    points = np.array([[0.0, 0.0], [1.0, 1.0]])
+    mixture = GaussianMixture(points, sd=0.1)
+    points += 100
+    assert mixture.means.max() == 1

@@ -1,5 +1,7 @@
 """Paths, times, losses and sampler against second computations."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -251,6 +253,18 @@ def test_the_sampler_walks_from_one_to_zero_in_even_steps():
     assert calls == [(0.75, 1.0), (0.5, 0.75), (0.25, 0.5), (0.0, 0.25)]
     torch.testing.assert_close(path[:, 0, 0], torch.tensor([0.0, -0.25, -0.5, -0.75, -1.0]))
     assert sample(u, z_1, 4).equal(path[-1])
+
+
+def test_the_sampler_keeps_one_state_unless_asked_for_the_path():
+    seen = []
+
+    def u(z, r, t):
+        seen.append(weakref.ref(z))
+        return torch.ones_like(z)
+
+    z_1 = torch.zeros(3, 2)
+    sample(u, z_1, 10)
+    assert [state() is not None for state in seen] == [True] + 9 * [False]  # the noise is the caller's
 
 
 def test_euler_converges_at_first_order(generator):
