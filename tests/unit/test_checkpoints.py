@@ -297,13 +297,16 @@ def test_a_source_that_draws_from_elsewhere_can_be_resumed_nevertheless(tmp_path
     def data(n, generator):
         return torch.randn(n, 2)
 
+    def loss(net, x, eps, t):
+        return flow_matching_loss(net, x + 0.01 * torch.randn_like(x), eps, t)
+
     before = torch.get_rng_state()
-    run(data=data, checkpoint=tmp_path / "run.pt", checkpoint_every=30)
+    run(loss=loss, data=data, checkpoint=tmp_path / "run.pt", checkpoint_every=30)
     drawn = torch.get_rng_state()
     torch.set_rng_state(before)
-    run(data=data)
+    run(loss=loss, data=data)
     assert torch.get_rng_state().equal(drawn)  # a checkpoint costs no draws
-    run(data=data, resume=tmp_path / "run.pt")
+    run(loss=loss, data=data, resume=tmp_path / "run.pt")
 
 
 def test_saving_draws_no_data(tmp_path):

@@ -256,15 +256,16 @@ def test_the_sampler_walks_from_one_to_zero_in_even_steps():
 
 
 def test_the_sampler_keeps_one_state_unless_asked_for_the_path():
-    seen = []
+    seen, alive = [], []
 
     def u(z, r, t):
         seen.append(weakref.ref(z))
+        alive.append(sum(state() is not None for state in seen))
         return torch.ones_like(z)
 
     z_1 = torch.zeros(3, 2)
     sample(u, z_1, 10)
-    assert [state() is not None for state in seen] == [True] + 9 * [False]  # the noise is the caller's
+    assert max(alive) == 2  # this one, and the noise, which is the caller's
 
 
 def test_euler_converges_at_first_order(generator):
