@@ -1,5 +1,8 @@
 """The flow map and the average velocity against closed forms, finer grids, and each other."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -93,3 +96,30 @@ def test_times_may_be_numbers_or_columns(dist, points):
     for exact in (flow_map, mean_velocity):
         torch.testing.assert_close(exact(dist, z, 0.25, 0.75), exact(dist, z, r, t))
         torch.testing.assert_close(exact(dist, z, 0.25, t), exact(dist, z, r, 0.75))
+
+
+def test_the_loss_across_a_gap_is_what_notebook_7_says():
+    """E[J²] from t = 0.8, for data uniform on [−2, −1] ∪ [1, 2]: ∫ ρ_t² / ρ_r dz_r, where J = ρ_t / ρ_r."""
+    page = (Path(__file__).parents[2] / "notebooks" / "07_inside_the_loss.py").read_text("utf-8")
+    assert r"1.9, 7.0, 874 and $6\cdot10^{16}$" in page
+    edges = torch.tensor([-2.0, -1.0, 1.0, 2.0], dtype=torch.float64)
+
+    def tail(a):  # of the standard normal, above a; no digit is lost far out
+        return torch.special.erfc(a / 2**0.5) / 2
+
+    def density(z, s):
+        a = (z[:, None] - (1 - s) * edges) / s
+        left = torch.where(a[:, 1] > 0, tail(a[:, 1]) - tail(a[:, 0]), tail(-a[:, 1]) - tail(-a[:, 0]))
+        right = torch.where(a[:, 2] < 0, tail(-a[:, 2]) - tail(-a[:, 3]), tail(a[:, 3]) - tail(a[:, 2]))
+        return (left.abs() + right.abs()) / (2 * (1 - s))
+
+    z = torch.linspace(-5, 5, 40_001, dtype=torch.float64)
+    for r, value in ((0.4, 1.9), (0.3, 7.0), (0.2, 874)):
+        before, after = (torch.cumulative_trapezoid(density(z, s), z) for s in (0.8, r))
+        z_t = torch.from_numpy(np.interp(after, before, z[1:]))  # the map takes quantiles to quantiles
+        middle = (after > 1e-6) & (after < 1 - 1e-6)
+        mean = torch.trapezoid((density(z_t, 0.8) ** 2 / density(z[1:], r))[middle], z[1:][middle])
+        assert mean == pytest.approx(value, rel=0.03)
+    near = torch.linspace(-0.3, 0.3, 2001, dtype=torch.float64)  # at r = 0.1 the middle of the gap is all
+    mean = density(torch.zeros(1).double(), 0.8) ** 2 * torch.trapezoid(1 / density(near, 0.1), near)
+    assert mean.item() == pytest.approx(6e16, rel=0.03)
