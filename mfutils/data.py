@@ -52,9 +52,7 @@ class GaussianMixture:
         """
         check_points("z", z, d=self.means.shape[1])
         t, = columns(z, after_zero=True, t=t)
-        rows = max(1, MOST // len(self.means))
-        parts = zip(z.double().split(rows), t.double().split(rows))
-        return torch.cat([self._velocity(*part) for part in parts]).to(z.dtype)
+        return in_parts(self._velocity, len(self.means), z.double(), t.double()).to(z.dtype)
 
     def _velocity(self, z, t):
         means, sd = self.means.to(z.device), self.sd.to(z.device)
@@ -70,12 +68,18 @@ class GaussianMixture:
         check_points("x", x, d=self.means.shape[1])
         means, sd = self.means.to(x.device), self.sd.to(x.device)
         constant = means.shape[1] * (math.sqrt(2 * math.pi) * sd).log() + math.log(len(means))
-        return torch.cat([torch.logsumexp(-squares(part, 1, means) / (2 * sd**2) - constant, dim=1)
-                          for part in x.double().split(max(1, MOST // len(means)))]).to(x.dtype)
+        return in_parts(lambda part: torch.logsumexp(-squares(part, 1, means) / (2 * sd**2) - constant, dim=1),
+                        len(means), x.double()).to(x.dtype)
 
     def density(self, x):
         """Probability density at x (n, d) → (n,)."""
         return self.log_density(x).exp()
+
+
+def in_parts(formula, width, *columns):
+    """formula(*columns) for a few rows at a time, where it holds `width` numbers for each."""
+    rows = max(1, MOST // width)
+    return torch.cat([formula(*part) for part in zip(*(column.split(rows) for column in columns))])
 
 
 def squares(z, scale, means):
@@ -109,16 +113,18 @@ class Checkerboard:
         """
         check_points("z", z, d=2)
         t, = columns(z, after_zero=True, t=t)
-        edges, dark = self.edges.to(z.device), self.dark.to(z.device)
-        z64 = z.double()
         s = torch.where(t > 1 - 1e-7, t.double() - 1e-7, t.double())  # at t = 1 the last line would be 0 / 0
-        bounds = (z64[..., None] - (1 - s[..., None]) * edges) / s[..., None]  # (n, 2, 5), falling
+        return in_parts(self._velocity, 20, z.double(), s).to(z.dtype)
+
+    def _velocity(self, z, s):
+        edges, dark = self.edges.to(z.device), self.dark.to(z.device)
+        bounds = (z[..., None] - (1 - s[..., None]) * edges) / s[..., None]  # (n, 2, 5), falling
         log_mass, eps = truncated_normal(bounds[..., 1:], bounds[..., :-1])  # (n, 2, 4) each
         logits = log_mass[:, 0, :, None] + log_mass[:, 1, None, :]  # (n, 4, 4), of each square
         posterior = torch.softmax(logits.masked_fill(~dark, -math.inf).flatten(1), dim=1).view(-1, 4, 4)
         mean_eps = torch.stack([(posterior.sum(dim=2) * eps[:, 0]).sum(dim=1),
                                 (posterior.sum(dim=1) * eps[:, 1]).sum(dim=1)], dim=1)
-        return ((mean_eps - z64) / (1 - s)).to(z.dtype)
+        return (mean_eps - z) / (1 - s)
 
     def log_density(self, x):
         """Logarithm of the probability density at x (n, 2) → (n,): −∞ where there is no data."""

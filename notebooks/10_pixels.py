@@ -158,7 +158,8 @@ plots.show(fig, "Rows of ten images: noise; digits from 0 to 9 of the network tr
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the exact velocity
-Code(inspect.getsource(digits.Digits.velocity), language="python")
+Code(inspect.getsource(digits.Digits.velocity) + "\n"
+     + inspect.getsource(digits.Digits._velocity), language="python")
 
 # %% [markdown]
 # **Predict:** where does the flow of this velocity end?

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import gelu, pad
 
 from ..checks import Choices, called_as_written, check_points, columns
+from ..data import in_parts
 from ..flow import (
     flow_matching_loss,
     improved_mean_flow_loss,
@@ -55,12 +56,15 @@ class Digits:
         """
         check_points("z", z, d=PIXELS + CLASSES)
         t, = columns(z, after_zero=True, t=t)
-        pixels, condition = z.double().split([PIXELS, CLASSES], dim=1)
-        images, s = self.images.double(), t.double()
+        return in_parts(self._velocity, len(self.images), z.double(), t.double()).to(z.dtype)
+
+    def _velocity(self, z, s):
+        pixels, condition = z.split([PIXELS, CLASSES], dim=1)
+        images = self.images.double()
         square = (1 - s) ** 2 * images.square().sum(dim=1) - 2 * (1 - s) * pixels @ images.T  # but for |z|², a constant
         prior = torch.where(condition.sum(dim=1, keepdim=True) > 0, condition[:, self.classes], 1.0)
         posterior = torch.softmax(prior.log() - square / (2 * s**2), dim=1)
-        return pad((pixels - posterior @ images) / s, (0, CLASSES)).to(z.dtype)
+        return pad((pixels - posterior @ images) / s, (0, CLASSES))
 
 
 def load():
