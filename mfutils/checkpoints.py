@@ -99,13 +99,17 @@ def probed(run, loss):
         return None
     run.net.eval()  # no dropout, and no statistics that change
     found = []
-    with torch.random.fork_rng(devices=[]):
-        for _ in range(2):
-            value = loss(run.net, run.average, run.first_batch)
-            slopes = torch.autograd.grad(value, [*run.net.parameters()], allow_unused=True)
-            size = sum(slope.square().sum().item() for slope in slopes if slope is not None) ** 0.5
-            found.append([value.item(), size])
-    run.net.train()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            for _ in range(2):
+                value = loss(run.net, run.average, run.first_batch)
+                slopes = torch.autograd.grad(value, [*run.net.parameters()], allow_unused=True)
+                size = sum(slope.square().sum().item() for slope in slopes if slope is not None) ** 0.5
+                found.append([value.item(), size])
+    except Exception:  # a loss that cannot be asked once more must not cost the run that is being saved
+        return None
+    finally:
+        run.net.train()
     return found[0] if found[0] == found[1] else None
 
 

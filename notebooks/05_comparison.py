@@ -219,7 +219,7 @@ from mfutils.lab import solvers
 Code(inspect.getsource(solvers), language="python")
 
 # %% [markdown]
-# **What happened.** By the best of the four, one evaluation of the self-distilled mean flow does the work of **five to eight**: five on the checkerboard, six on the eight Gaussians, seven on the crescent, eight on the spiral. The midpoint rule with even steps needs ten to twelve for the same, and Euler sixteen to thirty-two. When you read that one step "replaces a hundred", ask: by which solver, and by which distance?
+# **What happened.** By total variation and the best of the four, one evaluation of the self-distilled mean flow does the work of **five to eight**: five on the checkerboard, six on the eight Gaussians, seven on the crescent, eight on the spiral. The midpoint rule with even steps needs ten to twelve for the same, and Euler sixteen to thirty-two. When you read that one step "replaces a hundred", ask: by which solver, and by which distance?
 #
 # By sliced W2 the question has no answer for self-distillation: its goals lie within the noise floor. By map error, which has no floor, the best of the four needs five to eleven.
 

@@ -114,7 +114,7 @@ for r_end in (0.4, 0.3, 0.2, 0.1):
     print(f"r = {r_end}: J = {stretched:.2g}, integrand {middle(0.8) * stretched:.2g}")
 
 # %% [markdown]
-# As $r$ falls, the density in a gap of width $g$ falls like $e^{-g^2/8r^2}$, and the integral grows as fast: 1.9, 7.0, 874 and $6\cdot10^{16}$ at these four $r$. No batch is large enough to show such a mean. Networks are smooth, so their $J$ stays moderate, and so does their loss.
+# As $r$ falls, the density in a gap of width $g$ falls like $e^{-g^2/8r^2}$, and the integral grows as fast: 1.9, 7.0, 874 and $6\cdot10^{16}$ at these four $r$. No batch is large enough to show such a mean.
 #
 # This solves the puzzle. The untrained network A has $u \approx 0$ and hardly any derivative, so $J \approx I$: its loss is about $\mathbb E|v_\text{cond}|^2$, wrong but quiet. B has learned to stretch, and pays for it with noise.
 #

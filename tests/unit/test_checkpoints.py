@@ -315,6 +315,13 @@ def test_saving_draws_no_data(tmp_path):
     run(data=lambda n, generator: next(batches), checkpoint=tmp_path / "run.pt", checkpoint_every=20)
 
 
+def test_a_loss_that_can_be_asked_once_a_step_only_costs_no_run(tmp_path):
+    weights = iter([1.0] * 60)
+    run(loss=lambda net, x, eps, t: next(weights) * flow_matching_loss(net, x, eps, t), checkpoint_every=60,
+        checkpoint=tmp_path / "run.pt")
+    assert torch.load(tmp_path / "run.pt", weights_only=True)["step"] == 60
+
+
 def test_resuming_makes_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         run(resume=tmp_path / "misspelt" / "run.pt")
