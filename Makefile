@@ -72,7 +72,7 @@ usage: setup  ## measure what one learner uses, for the teacher's page (five min
 badges: setup  ## put "Open in Colab" and the website into the README, once pyproject.toml has an address
 	$(BIN)/python -m tools.make_badges
 
-picture: setup  ## draw the README's picture, and the moving one of the website's front page
+picture: setup  ## draw the README's picture, and write the networks that the website's panels load
 	$(BIN)/python -m tools.make_picture
 
 lint: setup  ## check the style

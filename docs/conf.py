@@ -1,24 +1,28 @@
 """The website, by Sphinx: `make site` builds it from these pages and the executed notebooks, and runs nothing."""
 
-import html
+import base64
+import hashlib
 import json
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 
-from docutils import nodes
+from mfutils.show.canvas import HERE as SHOW
+from mfutils.show.canvas import page_script
+from mfutils.show.panel import PANEL
 
 HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))
 TAG = "v" + PROJECT["project"]["version"]
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
-PICTURE = re.compile(r'<img alt="([^"]*)" width="(\d+)" src="data:image/png;base64,([^"]*)">')
+PICTURE = re.compile(r'src="data:image/png;base64,([^"]*)"')
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is not on the site
 
 project = html_title = "Mean Flows"
 root_doc = "index"
 extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx.ext.githubpages", "sphinx-mathjax-offline",
-              "sphinxext.opengraph", "sphinx_design", "sphinx_copybutton"]
+              "sphinxext.opengraph", "sphinx_design", "sphinx_copybutton", "tools.frame"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "dollarmath", "substitution"]
 myst_heading_anchors = 3
@@ -33,10 +37,11 @@ html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "light"}  # without scripts; else policy.js asks the reader's system
 html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
-html_js_files = ["policy.js", "panels.js"]
+html_css_files = ["canvas.css", "panels.css", "site.css"]
+html_js_files = ["policy.js", ("canvas.js", {"defer": "defer"}), ("panels.js", {"defer": "defer"})]
 html_baseurl = SITE
 html_use_index = False
+html_search_scorer = str(HERE / "scorer.js")
 html_show_search_summary = False  # summaries are fetched, which a page opened from a folder may not do
 html_theme_options = {
     "repository_url": REPOSITORY,
@@ -72,28 +77,41 @@ def for_the_site(app, docname, source):
         text = cell["source"] = "".join(cell["source"]).replace("](../docs/", "](../")
         tags = cell["metadata"].get("tags", [])
         if title := re.match("# @title (.*)\n", text):  # folded in JupyterLab; a solution with its output
+            cell["source"] = text.removeprefix(title[0])
             cell["metadata"]["tags"] = ["hide-cell" if "solution" in tags else "hide-input"]
             cell["metadata"]["mystnb"] = {"code_prompt_show": title[1], "code_prompt_hide": title[1]}
-        panel = f"{docname.removeprefix('notebooks/')}.{cell['id']}"
-        if (path := HERE / "_static" / "panels" / f"{panel}.js").exists():
-            frames = json.loads(path.read_text("utf-8").split(" = ", 1)[1])
-            markup = frames["markup"].replace("<figure", f'<figure data-frames="{panel}"')
-            cell["outputs"] = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": markup}}]
+            cell["outputs"] = [output for output in cell["outputs"]  # nobody can answer here
+                               if not "".join(output.get("text", "")).startswith("Not answered yet")]
         for output in cell.get("outputs", []):
-            if picture := PICTURE.search("".join(output.get("data", {}).get("text/html", ""))):  # a file on the site
-                output["data"] = {"image/png": picture[3]}
-                output["metadata"] = {"image/png": {"width": int(picture[2])}}
+            if panel := output.get("data", {}).get(PANEL):  # a file on the site, loaded when it is about to be seen
+                name = f"{docname.removeprefix('notebooks/')}.{cell['id']}"
+                write_static(app, f"panels/{name}.js", f"panels[{json.dumps(name)}] = {json.dumps(panel)}\n")
+                own = ' id="draw" data-address' if panel["scene"] == "draw" else ""  # a drawing can be linked to
+                output["data"] = {"text/html": f'<figure class="panel" data-panel="{name}"{own}></figure>'}
+        for output in cell.get("outputs", []):
+            if page := "".join(output.get("data", {}).get("text/html", "")):
+                output["data"]["text/html"] = PICTURE.sub(partial(picture_file, app), page)
     source[0] = json.dumps(notebook)
 
 
-def describe_pictures(app, doctree):
-    """The alternative texts of a notebook's pictures: myst-nb knows only of one for a cell."""
-    if app.env.docname.startswith("notebooks/"):
-        notebook = json.loads(Path(app.env.doc2path(app.env.docname)).read_text("utf-8"))
-        alts = [html.unescape(picture[1]) for cell in notebook["cells"] for output in cell.get("outputs", [])
-                if (picture := PICTURE.search("".join(output.get("data", {}).get("text/html", ""))))]
-        for image, alt in zip(doctree.findall(nodes.image), alts, strict=True):
-            image["alt"] = alt
+def picture_file(app, picture):
+    """A picture of a notebook as a file, so that the page is small: for its data, the address."""
+    name = f"pictures/{hashlib.sha256(picture[1].encode()).hexdigest()[:16]}.png"
+    write_static(app, name, base64.b64decode(picture[1]))
+    return f'src="../_static/{name}" loading="lazy"'
+
+
+def write_static(app, name, content):
+    """A file of the site's _static folder that stands nowhere before."""
+    path = Path(app.outdir) / "_static" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def write_canvas(app):
+    """What draws the panels, the same as in a notebook."""
+    write_static(app, "canvas.js", page_script())
+    write_static(app, "canvas.css", (SHOW / "canvas.css").read_text("utf-8"))
 
 
 def outside(link):
@@ -102,14 +120,14 @@ def outside(link):
 
 
 def finish(app, docname, _template, context, _doctree):
-    """Scripts that only one page needs; and folded cells go by their title, not by myst-nb's name for all of them."""
-    for name in {"index": ["hero-data.js", "hero.js"], "results": ["sort.js"]}.get(docname, []):
-        app.add_js_file(name)
-    if "body" in context:
-        context["body"] = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    """Scripts that only some pages need."""
+    if docname == "results":
+        app.add_js_file("sort.js")
+    if docname.startswith("notebooks/"):
+        app.add_js_file("enlarge.js", loading_method="defer")
 
 
 def setup(app):
+    app.connect("builder-inited", write_canvas)
     app.connect("source-read", for_the_site)
-    app.connect("doctree-read", describe_pictures)
     app.connect("html-page-context", finish)

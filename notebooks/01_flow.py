@@ -31,17 +31,17 @@ board = DISTRIBUTIONS["checkerboard"]
 # %%
 torch.manual_seed(0)
 x, eps = board.sample(4000), torch.randn(4000, 2)
-times = (1.0, 0.75, 0.5, 0.25, 0.0)
+times = (1.0, 0.6, 0.3, 0.0)
 clouds = {f"t = {t}": interpolate(x, eps, t)[0] for t in times}
 
 # %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw the five clouds
-fig = plots.clouds(clouds, size=1.9, method="data")
-plots.show(fig, "Five clouds of points, from t = 1, a round blob of noise, over t = 0.75, 0.5 and "
-                "0.25, to t = 0, a checkerboard.")
+# @title Draw the four clouds
+fig = plots.clouds(clouds, method="data")
+plots.show(fig, "Four clouds of points, from t = 1, a round blob of noise, over t = 0.6 and 0.3, to "
+                "t = 0, a checkerboard.")
 
 # %% [markdown]
-# *A cloud of noise on the left, data on the right, and three moments in between. What moves the points?*
+# *A cloud of noise on the left, data on the right, and two moments in between. What moves the points?*
 #
 # | | |
 # |---|---|
@@ -75,7 +75,7 @@ assert torch.equal(v_cond, eps - x)
 z.shape, t.shape, v_cond.shape
 
 # %% [markdown]
-# The five clouds above are such travellers: 4,000 pairs, each on its own road. So we know how to turn *pairs* into clouds. But to
+# The four clouds above are such travellers: 4,000 pairs, each on its own road. So we know how to turn *pairs* into clouds. But to
 # generate data we start from noise alone, and nobody tells us which $x$ a noise point belongs to.
 #
 # ## Many roads through one point
@@ -109,9 +109,19 @@ plots.show(fig, "Thirty straight lines that cross in one point, from data points
                 "crossing.")
 
 # %% [markdown]
-# **What happened.** The arrow shows $-v$, the way a sample would move from here; the darker a road, the more likely it is. The arrow follows none of the thirty: it is a
+# <details><summary>What happened</summary>
+#
+# The arrow shows $-v$, the way a sample would move from here; the darker a road, the more likely it is. The arrow follows none of the thirty: it is a
 # compromise between all likely ones.
 #
+# </details>
+#
+# Drag the place, and move the time. Where does a single square decide where the arrow points? And what becomes of the arrow as $t$ goes to 1?
+
+# %%
+widgets.roads(board)
+
+# %% [markdown]
 # For the checkerboard this mean has a closed form: $x$ must lie in one of eight squares, so $\varepsilon$ must lie in one of eight rectangles, and the mean of a normal distribution on a
 # rectangle is in every textbook. `board.velocity` is that formula. It is exact, so in this notebook nothing has to be learned.
 
@@ -146,15 +156,14 @@ plots.show(fig, "The density of the travellers at t = 1, 0.5 and 0.1, with arrow
 # *The density of the travellers, and arrows for $-v$, the way points move toward data, at an eighth of their length. Inside a square they point outward, for at $t = 0.1$ the whole
 # cloud is still a tenth smaller than the board.*
 #
-# Move the time from 1 to 0. When do the arrows stop pointing to the middle? When does a single square decide where they point?
+# Move the time from 1 to 0, or press play, and drag the traveller; the line is its way to the data. When do the arrows stop pointing to the middle? When does a single square decide where they point?
 
 # %%
-widgets.field_slider({t: moment(t) for t in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)})
+widgets.field(board)
 
 # %% [markdown]
 # **What happened.** Down to about $t = 0.6$ the arrows point to the middle. From 0.4 on they part, and at 0.2 nearly every place belongs to one square.
-
-# %% [markdown]
+#
 # ## A crowd that follows the field
 #
 # Now forget the pairs. Start a new crowd from noise, let every point follow $v$ in 200 small steps toward data, and look at it on the way.
@@ -211,7 +220,11 @@ for name, cloud in rows["field"].items():
 plots.table(table, corner="sliced W2")
 
 # %% [markdown]
-# **What happened.** At every time, by sliced W2, the crowd in the field is as near to the travellers as two sets of travellers are to each other. Nobody in the crowd knows a pair, and yet it arrives as data.
+# <details><summary>What happened</summary>
+#
+# At every time, by sliced W2, the crowd in the field is as near to the travellers as two sets of travellers are to each other. Nobody in the crowd knows a pair, and yet it arrives as data.
+#
+# </details>
 #
 # Why? Look at a small window in the plane. How much mass enters and leaves it depends only on how many points are there and on their *mean* velocity. Replace every
 # velocity by the mean at its place, and the density changes in the same way. This is Theorem 1 of flow matching
@@ -258,13 +271,17 @@ one_step = z_1 - board.velocity(z_1, 1.0)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the landings
-fig = plots.clouds({"noise": z_1, "one step of the field": one_step}, size=2.6, method="field")
+fig = plots.clouds({"noise": z_1, "one step of the field": one_step}, method="field")
 plots.show(fig, "A round cloud of noise, and beside it the landings: a single dot in the middle.")
 
 # %% [markdown]
-# **What happened.** They all land on one point. At $t=1$ a point is pure noise and says nothing about its partner, so
+# <details><summary>What happened</summary>
+#
+# They all land on one point. At $t=1$ a point is pure noise and says nothing about its partner, so
 # $v(z, 1) = \mathbb{E}[\varepsilon - x \mid \varepsilon = z] = z - \mathbb{E}[x]$, and the step is $z - (z - \mathbb{E}[x]) = \mathbb{E}[x]$:
 # **one step lands on the mean of the data**, whatever the distribution. No training can mend this, for this is the true field of independent pairs. (Pairs that are matched in a cleverer way have another field, with straighter paths; that is rectified flow.)
+#
+# </details>
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check: all land on the mean of the data
@@ -282,22 +299,21 @@ true_paths = euler_path(starts, 500)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw four steps
-fig = plots.polylines(true_paths, {"4 steps": euler_path(starts, 4)}, size=4.2)
+fig = plots.polylines(true_paths, {"4 steps": euler_path(starts, 4)})
 plots.show(fig, "Seven bent paths in grey, and for each four arrows that leave the path where it "
                 "turns and end beside the path's end.")
 
 # %% [markdown]
 # *Euler's method: each arrow is one step along $-v$ at its start.*
 #
-# Change the number of steps. How many until you see no error? And why do four steps miss the end of the path at the lower left, which is straight?
+# Drag the ring, and change the number of steps. How many until you see no error? And why do four steps miss the end of the path at the lower left, which is straight?
 
 # %%
-widgets.euler_slider(true_paths, {n: euler_path(starts, n) for n in (1, 2, 4, 8, 16, 32, 64)})
+widgets.solvers(board, starts)
 
 # %% [markdown]
 # **What happened.** With 32 steps hardly any error is left to see. A step is wrong wherever the velocity changes on its way: in direction, where a path bends, or in speed. The point at the lower left runs in and out on a straight line, and a long step overshoots the turn.
-
-# %% [markdown]
+#
 # ## A better step
 #
 # Euler's method looks at the field once, at the start of the step. The **midpoint rule** first goes half a step, looks there, and uses *that* velocity for the whole
@@ -337,8 +353,16 @@ plots.table(table, corner="sliced W2")
 print(f"noise floor: mean {floor:.3f}, 95 % quantile {floor_95:.3f}")
 
 # %% [markdown]
-# **What happened.** Two fresh sets of board points are nearer than the quantile in 95 of 100 cases, so a distance below it cannot be told from perfect. On the checkerboard the midpoint rule gets there with 8 to 12 evaluations, depending on the draw; Euler's method needs several
-# times as many. Good solvers are the fair opponents of every one-step method, so from notebook 3 on midpoint stands beside Euler. (`sample` is the loop you saw; `euler` and `midpoint` are its two ways to ask for a velocity.)
+# Two fresh sets of board points are nearer than the quantile in 95 of 100 cases, so a distance below it cannot be told from perfect.
+#
+# <details><summary>What happened</summary>
+#
+# On the checkerboard the midpoint rule gets there with 8 to 12 evaluations, depending on the draw; Euler's method needs several
+# times as many.
+#
+# </details>
+#
+# Good solvers are the fair opponents of every one-step method, so from notebook 3 on midpoint stands beside Euler. (`sample` is the loop you saw; `euler` and `midpoint` are its two ways to ask for a velocity.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check: the packaged sampler is the loop

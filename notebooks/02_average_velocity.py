@@ -110,7 +110,11 @@ for n in (2, 10):
     print(f"{n:2} steps against 1 step: median gap {gap.median():.0e}")
 
 # %% [markdown]
-# **What happened.** The same, up to the error of the integration. Every step with $u$ is exact, however long it is, so the number of steps does not matter.
+# <details><summary>What happened</summary>
+#
+# The same, up to the error of the integration. Every step with $u$ is exact, however long it is, so the number of steps does not matter.
+#
+# </details>
 #
 # ## Chord and path
 #
@@ -130,10 +134,10 @@ plots.show(fig, "One bent path three times, each with an arrow from z_r to z_t: 
 # %% [markdown]
 # *One particle's path in grey, the stretch between $r$ and $t$ in dark blue, and the chord $D = z_t - z_r$ as an arrow. It points toward noise, as all velocities do.*
 #
-# Move $r$ and $t$. Can you find an interval where the chord points somewhere else than the path does at $z_t$? What happens to $u$ when $r$ comes close to $t$?
+# Drag both ends of the chord along the path, or move $r$ and $t$. Can you find an interval where the chord points somewhere else than the path does at $z_t$? What happens to $u$ when $r$ comes close to $t$?
 
 # %%
-widgets.chord_slider(path)
+widgets.chord(board, start)
 
 # %% [markdown]
 # **What happened.** Over the bend, with $r$ near 0 and $t$ near 1, the chord points nearly across the path. As the interval closes, the average becomes the value at its end: $u(z, t, t) = v(z, t)$.
@@ -164,14 +168,19 @@ v_now = board.velocity(z_now, now)
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the chord at three times
 truth = dict(zip(labels, zip(z_now, z_next, dt * v_now)))
-fig = figures.swings(path, z_r[0], {f"t = {t}": truth[t] for t in (0.4, 0.6, 0.8)})
+fig = figures.swings(path, z_r[0], {f"t = {t}": truth[t] for t in (0.6, 0.7, 0.8)})
 plots.show(fig, "A path three times, with a pale arrow from z_r to z_t, an orange arrow to a point a "
-                "little further on, and a short black arrow that joins the two tips.")
+                "little further on, and a short black arrow that joins the two tips. In a box the "
+                "tips, three times as large.")
 
 # %% [markdown]
 # *The old chord (pale), the new chord (orange), and $v\,\mathrm{d}t$ at the old tip (black).*
 #
-# **What happened.** One end is fixed, so $D$ changes by what its other end moves: $v(z_t, t)\,\mathrm{d}t$. That is all. (The black arrow misses the new tip by a little, because $v$ changes during $\mathrm{d}t$.)
+# <details><summary>What happened</summary>
+#
+# One end is fixed, so $D$ changes by what its other end moves: $v(z_t, t)\,\mathrm{d}t$. That is all. (The black arrow misses the new tip by a little, because $v$ changes during $\mathrm{d}t$.)
+#
+# </details>
 #
 # ## From the picture to an identity
 #
@@ -247,17 +256,17 @@ for name, (of_r, of_t) in TANGENTS.items():
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw where each choice thinks the tip goes
-fig = figures.swings(path, z_r[0], {name: moments[name, 0.8] for name in TANGENTS}, size=2.4)
+fig = figures.swings(path, z_r[0], {name: moments[name, 0.8] for name in TANGENTS})
 plots.show(fig, "The same two chords four times, at t = 0.8, each with a black arrow at the tip of "
                 "the old one: only the first ends at the tip of the new chord.")
 
 # %% [markdown]
 # *Where each choice of tangents thinks the tip goes in $\mathrm{d}t$: the black arrow is $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$.*
 #
-# Drag $t$ and change the tangents. Which choices look right when $t$ is close to $r = 0.2$, and why does that not help?
+# Drag $t$: all four choices at once, and their tips enlarged. Which choices look right when $t$ is close to $r = 0.2$, and why does that not help?
 
 # %%
-widgets.swing_slider(path, z_r[0], moments)
+widgets.swing(board, start, 0.2, dt, TANGENTS.values())
 
 # %% [markdown]
 # **What happened.** $\mathrm{d}u/\mathrm{d}t$ enters with the factor $t-r$, so for short intervals every choice looks right. But one-step sampling asks for the longest interval.

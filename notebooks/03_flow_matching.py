@@ -41,7 +41,7 @@ clouds = {f"{n} NFE": sample(trained, z_few, n) for n in (1, 4, 128)}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw one network, asked three times
-fig = plots.clouds(clouds, target=board.sample(3000), size=2.3, method="flow_matching")
+fig = plots.clouds(clouds, target=board.sample(3000), method="flow_matching")
 plots.show(fig, "Samples of one network with 1, 4 and 128 function evaluations beside the target: a "
                 "point in the middle, a blurred cloud, a sharp checkerboard.")
 
@@ -125,7 +125,13 @@ plots.table({name: {"what we compute": f"{mean_square(f - v_cond_test):.3f}",
              for name, f in functions.items()})
 
 # %% [markdown]
-# **What happened.** The first and the last column agree, up to the noise of 200,000 pairs: the split holds for any function. And most of the loss of $f=0$ is irreducible. Two things follow.
+# <details><summary>What happened</summary>
+#
+# The first and the last column agree, up to the noise of 200,000 pairs: the split holds for any function. And most of the loss of $f=0$ is irreducible.
+#
+# </details>
+#
+# Two things follow.
 #
 # * The function that minimises the loss we can compute is the one we want: $f = v$. (This holds for an endless supply of fresh samples. On a small, fixed data set the minimiser would remember the data.)
 # * The loss **cannot fall below the irreducible part**. A loss that stays just above it is not stuck. It has arrived.
@@ -183,7 +189,13 @@ plots.show(fig, "A jagged training loss, a smooth falling line of the moving ave
                 "and a dashed line for the irreducible loss.")
 
 # %% [markdown]
-# **What happened.** The loss of the moving average comes down to the dashed line. The training loss stays higher until the learning rate has fallen, and it jumps, because each batch brings its own noise. The gap between the curve of the moving average and the dashed line
+# <details><summary>What happened</summary>
+#
+# The loss of the moving average comes down to the dashed line. The training loss stays higher until the learning rate has fallen, and it jumps, because each batch brings its own noise.
+#
+# </details>
+#
+# The gap between the curve of the moving average and the dashed line
 # is the network's own error. The split lets us read it off:
 
 # %%
@@ -222,20 +234,21 @@ for nfe in budgets:
 distances = {key: sliced_w2(points, target) for key, points in samples.items()}
 
 # %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw the samples at five budgets
+# @title Draw the samples at four budgets
 rows = {solver: {f"{nfe} NFE": samples["checkerboard", f"flow matching, {solver}", nfe]
-                 for nfe in (2, 4, 8, 12, 32)} for solver in ("Euler", "midpoint")}
+                 for nfe in (2, 4, 8, 32)} for solver in ("Euler", "midpoint")}
 fig = plots.gallery(rows, method="flow_matching")
-plots.show(fig, "Two rows, Euler and midpoint, with 2, 4, 8, 12 and 32 evaluations. Both begin as a "
+plots.show(fig, "Two rows, Euler and midpoint, with 2, 4, 8 and 32 evaluations. Both begin as a "
                 "cloud and end as a checkerboard; the lower row is sharp earlier.")
 
 # %% [markdown]
 # *The same network, the same noise, two solvers.*
 #
-# Move the slider and change the solver. At how many evaluations do the squares first stand apart, by either solver? Then read on: the tables below give the distances.
+# Choose a cell: the network you just trained samples in this page, by that solver and that number of evaluations. The cells hold sliced W2. At how many evaluations do the squares first stand apart, by either solver? Then read on: the tables below give the distances.
 
 # %%
-widgets.comparison_panel(samples, {"checkerboard": target}, distances)
+solvers = {"flow matching, Euler": (v_net, "Euler"), "flow matching, midpoint": (v_net, "midpoint")}
+widgets.comparison({"checkerboard": solvers}, distances)
 
 # %% [markdown]
 # ## Whose fault is it?
@@ -264,8 +277,12 @@ for metric, name in ((sliced_w2, "sliced W2"), (total_variation, "total variatio
     print("noise floor {:.3f}, 95 % quantile {:.3f}".format(*noise_floor(metric, board, n)))
 
 # %% [markdown]
-# **What happened.** With two or four evaluations, at none: the exact velocity fails like the learned one, and with one it lands on a point too. There the fault is in the **step**, which holds the velocity constant, or nearly so, while the path bends. No better training of this $v$ can
+# <details><summary>What happened</summary>
+#
+# With two or four evaluations, at none: the exact velocity fails like the learned one, and with one it lands on a point too. There the fault is in the **step**, which holds the velocity constant, or nearly so, while the path bends. No better training of this $v$ can
 # mend that. With many evaluations sliced W2 still sees no difference, but total variation does, from twelve by midpoint and sixteen by Euler on: what remains then is the blur of the network itself. (With eight by midpoint the learned velocity happens to be the better one.)
+#
+# </details>
 #
 # By sliced W2 the midpoint rule is as good as it gets with about twelve evaluations, and Euler is not quite there with a hundred. To need only one, we must learn something else.
 #

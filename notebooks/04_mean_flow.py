@@ -44,7 +44,7 @@ one_evaluation = {"flow matching, 1 NFE": sample(flow_matching, z_few, 1),
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw two networks, each asked once
-fig = plots.clouds({"noise": z_few, **one_evaluation}, target=board.sample(3000), size=2.3)
+fig = plots.clouds({"noise": z_few, **one_evaluation}, target=board.sample(3000))
 plots.show(fig, "Noise; one evaluation of flow matching, a point in the middle; one evaluation of another "
                 "network, a checkerboard; the target.")
 
@@ -186,8 +186,8 @@ assert torch.equal(samples[1], one_step)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the samples
-fig = plots.clouds({f"{n_steps} NFE": samples[n_steps] for n_steps in steps}, target=target, size=1.6)
-plots.show(fig, "Mean-flow samples with 1, 2, 4, 8, 12 and 32 evaluations and the target: "
+fig = plots.clouds({f"{n_steps} NFE": samples[n_steps] for n_steps in (1, 2, 8)}, target=target)
+plots.show(fig, "Mean-flow samples with 1, 2 and 8 evaluations and the target: "
                 "checkerboards all, the first with blurred edges and bridges between the squares.")
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -206,7 +206,12 @@ bar = midpoint_scores[2]  # two midpoint steps are four evaluations
 assert distances[1] < bar
 
 # %% [markdown]
-# **What happened.** A board, in one evaluation, and a better one in eight: the learned $u$ is not exact, and shorter jumps are easier. Flow matching (here a network that was trained longer) needs several evaluations by the midpoint rule to come as near as the mean flow's one, and more by Euler.
+# <details><summary>What happened</summary>
+#
+# A board, in one evaluation, and a better one in eight: the learned $u$ is not exact, and shorter jumps are easier. Flow matching (here a network that was trained longer) needs several evaluations by the midpoint rule to come as near as the mean flow's one, and more by Euler.
+#
+# </details>
+#
 # [Notebook 5](05_comparison.ipynb) finds how many, with five seeds, four distributions and a second distance: four to twelve by midpoint. Here we ask for the lower end, and call it the `bar`: one evaluation must come nearer than *four* of flow matching.
 
 # %% [markdown]
@@ -224,18 +229,22 @@ progress = {step: sliced_w2(points, target) for step, points in watched.items()}
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the first stages
 shown = {f"step {step}": watched[step] for step in (250, 500, 1000, 2000, 5000)}
-fig = plots.clouds(shown, target=target, size=1.9)
+fig = plots.clouds(shown, target=target)
 plots.show(fig, "One-step samples after 250, 500, 1000, 2000 and 5000 training steps, and the "
                 "target: a shape that becomes a checkerboard.")
 
 # %% [markdown]
-# Move through the training. When could you first name the distribution? What still changes after step 2,000?
+# Move through the training, or press play. When could you first name the distribution? What still changes after step 2,000?
 
 # %%
-widgets.steps_slider(watched, target, progress, name="training step")
+widgets.stages(watched, target, progress)
 
 # %% [markdown]
-# **What happened.** The outline comes first, then the outer squares, then the empty squares in the middle. The edges keep sharpening to the end.
+# <details><summary>What happened</summary>
+#
+# The outline comes first, then the outer squares, then the empty squares in the middle. The edges keep sharpening to the end.
+#
+# </details>
 #
 # A checkpoint is also where a run can go on. Suppose it had been stopped after step 4,750. The same call with `resume` does the last 250 steps again, and ends at the very same network:
 
@@ -313,12 +322,17 @@ with torch.no_grad():
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw them
 titles = {f"{name}: {sliced_w2(points, target):.2f}": points for name, points in wrong.items()}
-fig = plots.clouds({f"right: {distances[1]:.2f}": one_step, **titles}, target=target, size=2.0)
-plots.show(fig, "The right one-step sample, a checkerboard, beside three wrong ones that are not; "
-                "then the target.")
+fig = plots.clouds({f"right: {distances[1]:.2f}": one_step, **titles})
+plots.show(fig, "The right one-step sample, a checkerboard, beside three wrong ones that are not.")
 
 # %% [markdown]
-# *With the sliced W2 of each.* **What happened.** By this distance the forgotten factor is the worst: each of four steps is four times too long. Swapped times ask for something that was never trained, and the wrong anchor asks at the wrong place. Only the picture, or the distance, tells.
+# *With the sliced W2 of each.*
+#
+# <details><summary>What happened</summary>
+#
+# By this distance the forgotten factor is the worst: each of four steps is four times too long. Swapped times ask for something that was never trained, and the wrong anchor asks at the wrong place. Only the picture, or the distance, tells.
+#
+# </details>
 #
 # ## Where is it wrong?
 #
@@ -349,10 +363,10 @@ plots.show(fig, "Maps of the error of the learned average velocity for three int
 #
 # The bright lines are **seams**: places where neighbours in the noise part for different squares. There the exact $u$ with $r = 0$ jumps, and a smooth network cannot.
 #
-# Move $r$ and $t$. What is the error when the two are equal, so that $u$ is just $v$? Which interval is the hardest?
+# Drag the point in the triangle of all intervals, which is coloured by the error (rms). What is the error when the two are equal, so that $u$ is just $v$? Which interval is the hardest?
 
 # %%
-widgets.error_slider(errors, rms, levels)
+widgets.error(errors, rms, levels)
 
 # %%
 for i, j in (max(rms, key=rms.get), (0, levels)):
@@ -412,7 +426,7 @@ with torch.no_grad():
 # @title Draw its samples, and check the bar
 my_distance = sliced_w2(my_samples, target)
 fig = plots.clouds({f"forty lines: {my_distance:.3f}": my_samples, f"above: {distances[1]:.3f}": one_step},
-                   target=target, size=2.3)
+                   target=target)
 plots.show(fig, "One-step samples of the forty lines, a checkerboard that is only just visible; of the "
                 "network above, a clearer one; and the target.")
 print(f"bar {bar:.3f}")

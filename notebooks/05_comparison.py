@@ -148,8 +148,12 @@ plots.show(fig, "The same four tables for total variation: the mean flows begin 
 # %% [markdown]
 # *Sliced W2 above, total variation below; bright is near. In each block the rows are methods, the columns are evaluations.*
 #
-# **What happened.** Up to four evaluations, all mean flows are far ahead of both solvers, by both distances, and at eight they are ahead or level. At sixteen, flow matching by the midpoint rule is level with the best of them or slightly ahead; at 32 it is ahead in the mean, clearly so by total variation. Row B at the top
+# <details><summary>What happened</summary>
+#
+# Up to four evaluations, all mean flows are far ahead of both solvers, by both distances, and at eight they are ahead or level. At sixteen, flow matching by the midpoint rule is level with the best of them or slightly ahead; at 32 it is ahead in the mean, clearly so by total variation. Row B at the top
 # took the single evaluation: it is a little blurred.
+#
+# </details>
 
 # %%
 samples = {}
@@ -164,10 +168,16 @@ for name in DISTRIBUTIONS:
 distances = {key: sliced_w2(points, targets[key[0]]) for key, points in samples.items()}
 
 # %% [markdown]
-# Choose a distribution, a method and a budget. On which distribution do the mean flows look worst in one evaluation, and what is wrong? (The distances here are those of one network and 20,000 points; with fewer points the floor is higher.)
+# Choose a distribution, and a cell: a method and its budget. The shipped networks sample in this page. On which distribution do the mean flows look worst in one evaluation, and what is wrong? (The distances here are those of one network and 20,000 points; with fewer points the floor is higher.)
 
 # %%
-widgets.comparison_panel(samples, targets, distances)
+def shipped(name):
+    """The networks of one distribution, by their names, and what makes a step of each."""
+    return {label: (f"{name}-{method}", "jump" if method != "flow_matching" else label.split()[-1])
+            for label, (method, _) in SOLVED.items()}
+
+
+widgets.comparison({name: shipped(name) for name in DISTRIBUTIONS}, distances)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check: the shipped networks score what the record says of their seed
@@ -278,7 +288,11 @@ plots.table({f"{many} evaluations better than {few}": {
     for few, many in ((1, 2), (1, 8), (8, 128))}, corner="mean flows")
 
 # %% [markdown]
-# **What happened.** It depends on the measure. Samples get sharper (total variation), nearly always with the second evaluation already. But by map error the second evaluation is mostly worse; eight are mostly better than one. Beyond eight, total variation still falls, but by little.
+# <details><summary>What happened</summary>
+#
+# It depends on the measure. Samples get sharper (total variation), nearly always with the second evaluation already. But by map error the second evaluation is mostly worse; eight are mostly better than one. Beyond eight, total variation still falls, but by little.
+#
+# </details>
 #
 # ## What it costs
 #

@@ -35,7 +35,7 @@ landings = {plots.in_words(name): sample(load_pretrained(name, "self_distilled_m
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw one step in colours
-fig = figures.origins(z_1, {"noise": z_1, **landings}, size=2.6)
+fig = figures.origins(z_1, {"noise": z_1, **landings})
 plots.show(fig, "A round cloud of noise, painted like a colour wheel, and a checkerboard, a spiral and "
                 "eight blobs made from the same points with the same colours.")
 
@@ -59,12 +59,14 @@ examples = {text: mixture_of_text(text) for text in ("❀", "♞", "☎", "Flow"
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw four shapes
-fig = plots.gallery({"data": {text: dist.sample(4000) for text, dist in examples.items()}}, size=2.2)
+fig = plots.clouds({text: dist.sample(4000) for text, dist in examples.items()}, method="data")
 plots.show(fig, "Points in the shape of a flower, a chess knight, a telephone, and the word Flow.")
 
 # %% [markdown]
-# Now yours. (On the website this cell does not run: open the notebook in JupyterLab or Colab.) Write a word or a symbol (♞ ❄ ♫ ✈), choose a file, or draw with the mouse. A file is a picture, even a photo of a drawing
-# on paper, or a list of points with two numbers in every line. The picture beside it shows what counts. Then run the cells below, but not this one again, which starts afresh. Which part of your shape will be the hardest for one step?
+# Now yours. Draw in the left square, write a word or a symbol (♞ ❄ ♫ ✈), or choose a file: a picture, even a photo of a drawing on paper. (In JupyterLab and Colab also a list of points, two numbers in every line.)
+# Beside it, at once, what the exact velocity of your shape does to 700 points of noise: Euler steps along $v$ in the middle, one step by the exact average velocity $u$ on the right. **Which part of your shape tears the colours apart?**
+#
+# No network is in this panel: these are the $v$ and $u$ that one would have to *learn*. In a running notebook, go on: run the cells below, but not this one again, which starts afresh.
 
 # %%
 own = widgets.OwnData("❀")
@@ -98,10 +100,8 @@ made = {"flow matching, 1 NFE": sample(u_euler, z_1, 1),
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw what they make
-titles = {"flow matching, 1 NFE": "flow matching,\n1 NFE", "flow matching, 12 NFE": "flow matching,\n12 NFE (midpoint)",
-          "self-distilled mean flow, 1 NFE": "self-distilled mean flow,\n1 NFE",
-          "self-distilled mean flow, 4 NFE": "self-distilled mean flow,\n4 NFE"}
-fig = plots.clouds({titles[name]: points for name, points in made.items()}, target=target, size=2.1)
+titles = {name: name.replace("12 NFE", "12 NFE (midpoint)") for name in made}
+fig = plots.clouds({titles[name]: points for name, points in made.items()}, target=target)
 plots.show(fig, "Samples from networks trained on the learner's own data: flow matching with one and "
                 "with twelve evaluations, a self-distilled mean flow with one and four, the target.")
 
@@ -133,17 +133,17 @@ journey = {r: jump(r) for r in moments}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw three moments
-fig = figures.origins(z_1, {f"r = {r}": journey[r] for r in (1.0, 0.5, 0.2, 0.0)}, size=2.8)
+fig = figures.origins(z_1, {f"r = {r}": journey[r] for r in (1.0, 0.5, 0.2, 0.0)})
 plots.show(fig, "The colour wheel of noise, two moments on the way, and the learner's own shape, with "
                 "the colours of the wheel still in order.")
 
 # %% [markdown]
 # *Your shape, from noise, in colours. A right click saves the picture.*
 #
-# Move $r$ from 1 to 0. Are the colours stirred, or only bent? Where are neighbours in colour parted?
+# Here is the network that you just trained, in your hand. Move $r$ from 1 to 0, and drag the patch of noise. Is the grid stirred, or only bent? Where is it torn, and can you find a patch that is turned inside out?
 
 # %%
-widgets.journey_slider(z_1, journey)
+widgets.explore(u_net, "self_distilled_mean_flow")
 
 # %% [markdown]
 # **What happened.** Neighbours in colour mostly stay neighbours: the network bends the noise into shape, it does not stir it. Only seams part them, and then the gap between the parts shows it.
@@ -189,7 +189,11 @@ print(f"{between.float().mean():.1%} of the points lie between the turns; there 
       f"{log_ratio[between].median().exp():.0f}")
 
 # %% [markdown]
-# **What happened.** On the arms the density is right in the median, but point by point it is off, and the few points between the turns lie where nearly none should be. A density is made of derivatives of the map, and derivatives are learned less well than values. (One network; the kind of error is the same for others, the numbers are not.)
+# <details><summary>What happened</summary>
+#
+# On the arms the density is right in the median, but point by point it is off, and the few points between the turns lie where nearly none should be. A density is made of derivatives of the map, and derivatives are learned less well than values. (One network; the kind of error is the same for others, the numbers are not.)
+#
+# </details>
 #
 # ## Folds
 #

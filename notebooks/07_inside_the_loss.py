@@ -45,7 +45,7 @@ losses = {name: mean_flow_loss(net, target, z_1, r, t).item() for name, net in n
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw one step of both
 fig = plots.clouds({f"{name}: loss {losses[name]:.2f}": sample(net, z_1, 1)
-                    for name, net in nets.items()}, target=target, size=2.5)
+                    for name, net in nets.items()}, target=target)
 plots.show(fig, "One-step samples of two networks with their losses: A, a round cloud with the lower "
                 "loss; B, a checkerboard with the higher loss; and the target.")
 
@@ -93,7 +93,13 @@ for seed in (1, 2, 3):
 plots.table(dict(sorted(table.items())), corner="mean-flow loss of 8,000 rows")
 
 # %% [markdown]
-# **What happened.** The exact $u$ has the *higher* loss. Its mean jumps from batch to batch, and a few rows carry most of it. **A lower mean-flow loss is not a better $u$.** To see why, subtract. At the exact $u$, with $\Delta = v_\text{cond} - v$ for the noise of one pair,
+# <details><summary>What happened</summary>
+#
+# The exact $u$ has the *higher* loss. Its mean jumps from batch to batch, and a few rows carry most of it. **A lower mean-flow loss is not a better $u$.**
+#
+# </details>
+#
+# To see why, subtract. At the exact $u$, with $\Delta = v_\text{cond} - v$ for the noise of one pair,
 #
 # $$u_\text{tgt} - u = v_\text{cond} - (t-r)\Big(\frac{\partial u}{\partial z} v_\text{cond} + \frac{\partial u}{\partial t}\Big) - u = J\,\Delta, \qquad J = I - (t-r)\,\frac{\partial u}{\partial z}.$$
 #
@@ -143,7 +149,7 @@ ranks = {}
 for name, value in maps.items():
     rank = value[inside].argsort().argsort() / inside.sum()
     ranks[name] = torch.full_like(value, torch.nan).masked_scatter(inside, rank)
-fig = plots.heat(ranks, highest=1.0, label="rank", size=3)
+fig = plots.heat(ranks, highest=1.0, label="rank")
 plots.show(fig, "Two round maps over the noise. Left, a bright cross of lines where the exact flow "
                 "pulls neighbours apart. Right, speckled, where the network's one step goes wrong; some "
                 "of the same lines stand out.")
@@ -202,13 +208,17 @@ for detach in (True, False):
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the table and the samples
 plots.table(table)
-fig = plots.clouds({name.replace(", ", ",\n"): sample(net, z_1, 1) for name, net in short.items()}, size=2.3)
+fig = plots.clouds({name: sample(net, z_1, 1) for name, net in short.items()})
 plots.show(fig, "One-step samples of four short trainings: with detach and noise, a blurred "
                 "checkerboard; with the exact velocity, a clear one both times; without detach and with "
                 "noise, a blob.")
 
 # %% [markdown]
-# **What happened.** With the exact velocity, training works equally well with and without `detach`. With the noisy one and without `detach`, the loss is *lower* than with it, and the samples are useless. (One short run each; the gap is large.)
+# <details><summary>What happened</summary>
+#
+# With the exact velocity, training works equally well with and without `detach`. With the noisy one and without `detach`, the loss is *lower* than with it, and the samples are useless. (One short run each; the gap is large.)
+#
+# </details>
 #
 # Averaged over the pairs through $z$, the loss is the squared residual of the identity **plus the scatter of the target**, $\operatorname{tr}(J\Sigma J^\top)$, with $\Sigma$ the covariance of $\Delta$. Without `detach` the network can lower the scatter by making $J$ small, at the price of a wrong $u$. With `detach`, no gradient rewards that. It also saves second derivatives of the network, which cost time and memory.
 #
@@ -246,12 +256,10 @@ for name, dist in {"checkerboard": board, "one Gaussian": one_gaussian}.items():
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the noise with both tangents
-rows = {name: {"marginal tangent: Δ": clouds[name, 0.3][0],
-               "conditional tangent: JΔ": clouds[name, 0.3][1]} for name in where}
-fig = plots.gallery(rows, size=2.4)
-for ax in fig.axes:
-    ax.set(xlim=(-5, 5), ylim=(-5, 5), xticks=[-4, 0, 4], yticks=[-4, 0, 4])
-plots.show(fig, "Two rows, checkerboard and one Gaussian, at t = 0.7 and r = 0.3: the noise of the "
+rows = {f"{name}, from −5 to 5 each way": {"marginal tangent: Δ": clouds[name, 0.3][0] * 3 / 5,
+                                           "conditional tangent: JΔ": clouds[name, 0.3][1] * 3 / 5}
+        for name in where}
+plots.show(plots.gallery(rows), "Two rows, checkerboard and one Gaussian, at t = 0.7 and r = 0.3: the noise of the "
                 "target with the marginal tangent, left, and with the conditional one, right.")
 
 # %% [markdown]
@@ -260,7 +268,7 @@ plots.show(fig, "Two rows, checkerboard and one Gaussian, at t = 0.7 and r = 0.3
 # Move $r$ from $t$ down to 0 for both data sets. For which is the conditional tangent louder, for which quieter? Why are the clouds equal at $r=t$?
 
 # %%
-widgets.noise_slider(clouds)
+widgets.noise(clouds)
 
 # %% [markdown]
 # **What happened.** At $r=t$ the two are equal, for there $J=I$. For the single Gaussian, $J = \sigma_r/\sigma_t$ (notebook 2, exercise 3), which is below 1 wherever the flow contracts. So "the conditional tangent costs variance" is **not a law**. One may also mix: a tangent $c\,v_\text{cond} + (1-c)\,v$ leaves the noise $\big((1-c)\,I + c\,J\big)\Delta$.
@@ -346,7 +354,11 @@ for seed in (1, 2, 3):
 plots.table(table, corner="loss, marginal tangent")
 
 # %% [markdown]
-# **What happened.** The untrained network is the worst, B is near, the exact $u$ is at the floor, and all batches agree. With the marginal velocity in the tangent, the value of the loss tells again how nearly $u$ satisfies the identity.
+# <details><summary>What happened</summary>
+#
+# The untrained network is the worst, B is near, the exact $u$ is at the floor, and all batches agree. With the marginal velocity in the tangent, the value of the loss tells again how nearly $u$ satisfies the identity.
+#
+# </details>
 #
 # ## Self-distillation
 #
@@ -389,8 +401,12 @@ for metric in ("total_variation", "sliced_w2", "map_error"):
     plots.table({list(STEPS)[0]: first} | gains, corner=plots.in_words(metric))
 
 # %% [markdown]
-# **What happened.** It depends on the data and on the measure. Call a step clear beyond 2.8 standard errors, as in notebook 5. By total variation, the own target and the weight help clearly on both; changing the tangent does on the board only, and the moving average on the spiral only, where it is the largest step. By sliced W2, the weight helps on the board and hurts on the spiral. By map error, one step of eight is clear: changing the tangent, on the spiral.
+# <details><summary>What happened</summary>
+#
+# It depends on the data and on the measure. Call a step clear beyond 2.8 standard errors, as in notebook 5. By total variation, the own target and the weight help clearly on both; changing the tangent does on the board only, and the moving average on the spiral only, where it is the largest step. By sliced W2, the weight helps on the board and hurts on the spiral. By map error, one step of eight is clear: changing the tangent, on the spiral.
 # (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good; on images that is a question to be measured anew.
+#
+# </details>
 #
 # ## What we have
 #

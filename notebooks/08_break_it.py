@@ -19,7 +19,6 @@
 
 # %%
 import inspect
-import textwrap
 
 import torch
 from IPython.display import Code, Markdown, display
@@ -39,8 +38,7 @@ board = DISTRIBUTIONS["checkerboard"]
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw six trainings
 six = ["(v, 1, 1)", "v times the Jacobian", "no stop-gradient", "t − r", "p = 1", "as it should be"]
-fig = plots.clouds({letter: swept_points("checkerboard", case)[0] for letter, case in zip("ABCDEF", six)},
-                   size=1.8)
+fig = plots.clouds({letter: swept_points("checkerboard", case)[0] for letter, case in zip("ABCDEF", six)})
 plots.show(fig, "Six clouds, A to F: one is scattered beyond the frame, one is blurred beyond "
                 "recognition, four are checkerboards of different sharpness.")
 
@@ -80,16 +78,21 @@ clouds = {f"z and t − r: {steps} step{'s' * (steps > 1)}": broken.sample(u_bro
 # @title Draw them beside the recipe
 right = dict(zip(("recipe: 1 step", "recipe: 8 steps"), swept_points("checkerboard", "as it should be")))
 few = {title: points[:1000] for title, points in {**clouds, **right}.items()}
-fig = plots.clouds(few, target=target[:1000], size=2.0)
-plots.show(fig, "Samples of a network that sees no t, with 1 and 8 steps: boards with bridges, then collapsed "
-                "squares; those of the recipe; and the target.")
+plots.show(plots.clouds(few), "Samples of a network that sees no t, with 1 and 8 steps: boards with bridges, then "
+                              "collapsed squares; and those of the recipe.")
 for steps, points in zip((1, 8), clouds.values()):
     five = swept("checkerboard", "t − r", "sliced_w2", steps).tolist()
     print(f"sliced W2, steps: {steps}: {sliced_w2(points, target):.3f} here; recorded with five seeds:",
           ", ".join(f"{value:.3f}" for value in five))
 
 # %% [markdown]
-# **What happened.** It costs a lot. Where $r=t$ this network always sees $t-r=0$, so it cannot tell the velocity at one time from that at another. On images it can: a picture shows how noisy it is ([Sun et al. 2025](https://arxiv.org/abs/2502.13129)). A point in the plane does not. So the plane is not ImageNet, and we will say each time which of the two we speak of.
+# <details><summary>What happened</summary>
+#
+# It costs a lot. Where $r=t$ this network always sees $t-r=0$, so it cannot tell the velocity at one time from that at another. On images it can: a picture shows how noisy it is ([Sun et al. 2025](https://arxiv.org/abs/2502.13129)). A point in the plane does not.
+#
+# </details>
+#
+# So the plane is not ImageNet, and we will say each time which of the two we speak of.
 #
 # ## Fifty ways
 #
@@ -142,12 +145,9 @@ def show_edits(*groups):
 def show_clouds(group):
     """Samples on the board, of the recipe first."""
     cases = ["as it should be", *GROUPS[group]]
-    letters = min(20, max(13, 110 // len(cases)))  # over one square
-    titles = {case: "\n".join(textwrap.wrap(case.replace(" = ", "\u00a0=\u00a0"), letters)) for case in cases}
-    rows = {f"{steps} step{'s' * (steps > 1)}": {titles[case]: swept_points("checkerboard", case)[k] for case in cases}
+    rows = {f"{steps} step{'s' * (steps > 1)}": {case: swept_points("checkerboard", case)[k] for case in cases}
             for k, steps in enumerate((1, 8))}
-    plots.show(plots.gallery(rows, size=min(1.9, 10.5 / len(cases))),
-               f"Samples on the checkerboard, {group}, in one step and in eight: {'; '.join(cases)}.")
+    plots.show(plots.gallery(rows), f"Samples on the checkerboard, {group}, in one step and in eight: {'; '.join(cases)}.")
 
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -203,12 +203,16 @@ show_edits("the tangents")
 show("the tangents")
 
 # %% [markdown]
-# **What happened.**
+# <details><summary>What happened</summary>
 #
 # * $(v, 0, 0)$ forgets that time goes on, $(v, 1, 0)$ moves $r$, which should stand still, instead of $t$, $(v, 1, 1)$ moves both, $(0, 0, 1)$ forgets that the particle moves. Each ruins one step. Eight steps repair the checkerboard to the eye, since the derivative is weighted by $t-r$. They do not repair it by the numbers, and on the spiral total variation is up to 4.6 times the recipe's.
 # * Three of the five have a *lower* loss than the recipe. We come back to this.
 # * The vector on the wrong side is hard to see: sliced W2 and map error of one step grow by a third on the checkerboard, and W2 nearly doubles on the spiral; total variation shows nothing clear, and eight steps neither. Why so little? For the exact $v$ the side does not matter: $v$ is the gradient of a function of $z$, so its Jacobian is **symmetric**. (By Tweedie's formula, $v$ is a combination of $z$ and the gradient of the log density.) The Jacobian of $u$ is not,
-# because it also holds the stretching along the path. In the plane, at most places, it is nearly so. Its antisymmetric share, at 500 places of the checkerboard:
+# because it also holds the stretching along the path. In the plane, at most places, it is nearly so.
+#
+# </details>
+#
+# The side of the Jacobian matters as far as it is not symmetric. Its antisymmetric share, for the exact $u$ at 500 places of the checkerboard:
 
 # %%
 def asymmetry(r, t, n=500):
@@ -243,7 +247,11 @@ show_edits("the velocity in the tangent")
 show("the velocity in the tangent")
 
 # %% [markdown]
-# **What happened.** Without any noise, map error and field error fall by half. But the exact velocity in the tangent alone takes off a seventh of the map error, and in the target alone a tenth (not clear on the spiral). The reason is that it is *one* noise, seen twice. With $J$ and $\Delta$ of [notebook 7](07_inside_the_loss.ipynb), the noise of the target is $J\Delta$ in the recipe, $\Delta$ with the exact tangent, and $(J-I)\,\Delta$ with the exact target. The loss, nearly all of it noise, shows its size on the checkerboard: 5.5, 3.4 and 1.7. The errors fall far less, until all noise is gone.
+# <details><summary>What happened</summary>
+#
+# Without any noise, map error and field error fall by half. But the exact velocity in the tangent alone takes off a seventh of the map error, and in the target alone a tenth (not clear on the spiral). The reason is that it is *one* noise, seen twice. With $J$ and $\Delta$ of [notebook 7](07_inside_the_loss.ipynb), the noise of the target is $J\Delta$ in the recipe, $\Delta$ with the exact tangent, and $(J-I)\,\Delta$ with the exact target. The loss, nearly all of it noise, shows its size on the checkerboard: 5.5, 3.4 and 1.7. The errors fall far less, until all noise is gone.
+#
+# </details>
 #
 # The network's own velocity gains half of what the exact one does in the tangent, on the checkerboard. On the spiral its gain is not clear, but the gain of each of the three mixtures is. In one step total variation notices no tangent at all.
 #
@@ -263,12 +271,14 @@ show_edits("the target")
 show("the target")
 
 # %% [markdown]
-# **What happened.**
+# <details><summary>What happened</summary>
 #
 # * **No stop-gradient:** the lower loss, and useless samples. The network makes its target quiet instead of right ([notebook 7](07_inside_the_loss.ipynb)).
 # * **Forgotten $t-r$** and **plus for minus**: the final loss is anything from 20 to 200,000, by seed, where the recipe has about 5. Means and standard deviations are made by one or two seeds; a white entry there means that the seeds differ wildly. With the plus, a perfect $u$ would have to satisfy $u - (t-r)\,\mathrm{d}u/\mathrm{d}t = v$, which is another equation than the identity. Each target moves $u$ by $(t-r)\,\mathrm{d}u/\mathrm{d}t$ in the direction in which it should be held back. (In notebook 7, $V = u + (t-r)\,\mathrm{d}u/\mathrm{d}t$ has a plus, and rightly:
 # it stands on the other side of the identity.)
 # * **bfloat16** in the derivative changes nothing that we can measure. It is one term of the target, and its rounding is small against the noise of one pair. That is a statement about this small network, not about large ones.
+#
+# </details>
 #
 # ## Which 25 %?
 #
@@ -286,8 +296,12 @@ show_edits("the share of rows with r < t")
 show("the share of rows with r < t")
 
 # %% [markdown]
-# **What happened.** 0 % trains $u(z, t, t)$ only. Asked for a jump it extrapolates, and one step is useless; eight are better, with seven times the W2 of the recipe. From 25 % on, all shares train, even 100 %. In one step, more rows with $r<t$ are better: 100 % has the lowest mean by all three measures on both data sets. With eight steps it is the worst of the four: the velocity gets no rows of its own. So the share moves quality between few steps and many. The paper's FID, in one step, is best at 25 %, and rises from there; here it
+# <details><summary>What happened</summary>
+#
+# 0 % trains $u(z, t, t)$ only. Asked for a jump it extrapolates, and one step is useless; eight are better, with seven times the W2 of the recipe. From 25 % on, all shares train, even 100 %. In one step, more rows with $r<t$ are better: 100 % has the lowest mean by all three measures on both data sets. With eight steps it is the worst of the four: the velocity gets no rows of its own. So the share moves quality between few steps and many. The paper's FID, in one step, is best at 25 %, and rises from there; here it
 # is the other way round. (At 25 %, half of our rows with $r<t$ have $r=0$; the paper has no such rows.) Without rows at $r=0$ one step is a little worse, clearly so only by sliced W2 on the checkerboard.
+#
+# </details>
 #
 # ## The power of the loss
 #
@@ -305,7 +319,9 @@ show_edits("the loss")
 show("the loss")
 
 # %% [markdown]
-# **What happened.** **The plane contradicts the paper.** On ImageNet $p=1$ is best; here every power above zero makes the field worse. A weight that trusts small errors pulls the minimiser away from the mean of the targets, and only the mean is right. In the plane the targets of one place lie far apart in a few clumps, so a robust centre is far from the mean. On images, squared errors are sums over thousands of coordinates and vary little from pair to pair. There the weight mostly balances different $(r, t)$ against
+# <details><summary>What happened</summary>
+#
+# **The plane contradicts the paper.** On ImageNet $p=1$ is best; here every power above zero makes the field worse. A weight that trusts small errors pulls the minimiser away from the mean of the targets, and only the mean is right. In the plane the targets of one place lie far apart in a few clumps, so a robust centre is far from the mean. On images, squared errors are sums over thousands of coordinates and vary little from pair to pair. There the weight mostly balances different $(r, t)$ against
 # each other. (This is our explanation; we have not tested it on images.)
 #
 # * On the spiral, one step has an even lower total variation with $p=\tfrac12$ (not clearly), while the field is 1.8 times worse. Judge by one number, and you keep a biased field.
@@ -313,6 +329,8 @@ show("the loss")
 # * The weight of the **batch mean** is one factor for all samples. Adam and Muon hardly mind how large a gradient is, so nothing changes: it is no adaptive weight at all.
 # * The weight of the **squared loss** falls as fast as that of $p=2$ for all but tiny errors, and is about as bad as $p=1.5$.
 # * With $p=1$ the tangent matters more than with $p=0$, since the weight turns noise into bias: on the spiral the own tangent has a third of the pair's W2 in one step; on the checkerboard it has more.
+#
+# </details>
 #
 # ## Times, inputs, optimiser
 #
@@ -327,13 +345,15 @@ show_edits("the times", "what the network sees", "the optimiser")
 show("the times", "what the network sees", "the optimiser")
 
 # %% [markdown]
-# **What happened.**
+# <details><summary>What happened</summary>
 #
 # * **Times:** all five are worse than the recipe's squared uniform times, most clearly with eight steps. Those were chosen on these very data, so this is no surprise. Between the five hardly anything is clear.
 # * **What the network sees:** it needs both times. Without $r$ it must give one answer for all intervals that end at $t$: one step is as bad as with the worst tangents. Without $t$, eight steps suffer the most. $(t, r)$, $(t, t-r)$ and all three are alike but for one entry. A network can subtract.
 # * **Adam** for all weights is worse after 2,500 steps, at the two rates we tried (the better one is the higher; a still higher one might be better). It is also quicker, 8 seconds a run against 11.
 # * A **constant rate** alone raises map and field error by about a seventh on the checkerboard. Leaving out the **moving average** alone changes nothing, here where it remembers a hundred steps and the rate falls to zero. Without both, errors double. Lowering the rate and averaging the weights are two ways to calm the last steps.
 # * The **tutorials' recipe** (uniform times, no rows with $r=t$, Adam, constant rate, no average) works, with twice the map error of ours after as many steps.
+#
+# </details>
 #
 # ## Sampling, and the direction of time
 #
@@ -362,18 +382,20 @@ for group, cases in GROUPS.items():
 targets = {name: DISTRIBUTIONS[name].sample(1000, torch.manual_seed(0)) for name in NAMES}
 
 # %% [markdown]
-# **What happened.**
+# <details><summary>What happened</summary>
 #
 # * **Forgotten $t-r$** in sampling: with one step it is 1, so nothing is seen. With eight, every step is eight times too long.
 # * **Added** for subtracted, **swapped** times and the **wrong end** show at once in one step. With eight steps, swapped times on the board might pass for a network that wants more training.
 # * **Noise at 0** with the identity as it was: each average velocity then belongs to its *data* end, while the sampler asks at the noisy one. With eight steps on the checkerboard it looks like a board, only worse; with one it is a blur. With $z$ at $r$ (tangents $(v, 1, 0)$, and a plus) no clear difference to the recipe is left. **The direction of time is a convention. That the velocity belongs to the end where sampling starts is not.**
+#
+# </details>
 #
 # ## Any two, side by side
 #
 # Start with the recipe on the left. Which mistakes would you not have noticed from eight steps? Which do you notice only on the spiral?
 
 # %%
-widgets.case_panel(samples, targets, said)
+widgets.cases(samples, targets, said)
 
 # %% [markdown]
 # **What happened.** From eight steps on the checkerboard, most of the wrong tangents, too many rows with $r<t$, and swapped times pass for a network that wants more training. On the spiral, swapped times, noise at 0 and Adam show more. Try your method on more than one data set, and in the number of steps you mean to use.
@@ -390,13 +412,18 @@ dots = {case: (swept("checkerboard", case, "loss").mean(), swept("checkerboard",
         for case in same_scale if case != "tutorials' recipe"}
 named = ["as it should be", "(v, 1, 1)", "t − r", "v times the Jacobian", "(0, 0, 1)", "own",
          "Adam, rate 0.001", "(v, 0, 0)", "t"]
-labels = dict.fromkeys(named, "right") | {"(v, 1, 0)": "left", "exact": "left", "no stop-gradient": "below"}
+labels = dict.fromkeys(named, "right") | {"(v, 1, 0)": "above", "own": "above", "exact": "below",
+                                          "no stop-gradient": "below"}
 fig = figures.loss_and_quality(dots, labels, "final training loss", "sliced W2 of one step")
 plots.show(fig, "A dot for each case on the checkerboard, final loss against one-step distance: among the "
                 "lowest losses are some of the best samples and the worst.")
 
 # %% [markdown]
-# **What happened.** Neither. The lowest losses belong to $(v, 1, 0)$, $(0, 0, 1)$, $(v, 0, 0)$ and the missing stop-gradient, which are useless, and to the own and the exact tangent, which are among the best. The recipe's own loss is higher, since its target is noisier. Loss curves can be compared between runs with the *same* target only. Look at samples, at two distances.
+# <details><summary>What happened</summary>
+#
+# Neither. The lowest losses belong to $(v, 1, 0)$, $(0, 0, 1)$, $(v, 0, 0)$ and the missing stop-gradient, which are useless, and to the own and the exact tangent, which are among the best. The recipe's own loss is higher, since its target is noisier. Loss curves can be compared between runs with the *same* target only. Look at samples, at two distances.
+#
+# </details>
 #
 # ## Does the plane agree with ImageNet?
 #
@@ -438,13 +465,15 @@ words = [text.split()[-1] for row in table.values() for text in row.values()]
 print(f"clear: {words.count('worse') + words.count('better')} of 68")
 
 # %% [markdown]
-# **What happened.**
+# <details><summary>What happened</summary>
 #
 # * (a) agrees that 0 % is no mean flow, and **contradicts** the rest: here more rows with $r<t$ are better in one step, clearly in four of eight entries, and worse in none.
 # * (b) **agrees**: all three ruin one step. By sliced W2 $(v, 1, 1)$ is the least bad, as in the paper; total variation orders them differently.
 # * (c) **contradicts**: on ImageNet hiding $t$ costs no more than showing all three numbers. Here sliced W2 grows sixfold or more. Of the other two settings, one entry of eight is clear, and small.
 # * (d) shows **nothing clear** but one entry of sixteen, and that one is against the paper's choice. Its gaps of a few per cent are below what five seeds can see here.
 # * (e) **contradicts** where $p$ is below 1, which is clearly better here, and agrees above it as far as it is clear.
+#
+# </details>
 #
 # A setting tuned on images is a guess in the plane, and the other way round.
 #

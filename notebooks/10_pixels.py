@@ -63,7 +63,7 @@ plots.show(fig, "Three sheets, A to C, of handwritten digits from 0 to 9, each d
 # @title Draw ten roads
 x, eps = training.images[[2, 4, 6, 8, 10, 12, 14, 16, 18, 20]], gaussian(10, torch.manual_seed(1), d=64)
 road = {f"t = {t}": interpolate(x, eps, t)[0] for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
-plots.show(figures.strips(road, width=6.5), "Ten digits, which drown in noise from the first row to the last.")
+plots.show(plots.sheets(road, columns=10, width=6.5), "Ten digits, which drown in noise from the first row to the last.")
 
 # %% [markdown]
 # *Ten roads, one to a column.* Until which $t$ can you tell the digit?
@@ -145,12 +145,16 @@ made = {"noise": z_1, "trained here, 1 step": sample(u_small, z_1, 1),
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw what they make
-fig = figures.strips({name: digits.image(rows) for name, rows in made.items()}, width=8)
+fig = plots.sheets({name: digits.image(rows) for name, rows in made.items()}, columns=10, width=6.5)
 plots.show(fig, "Rows of ten images: noise; digits from 0 to 9 of the network trained here, in one step and in 32; and of "
                 "the shipped network. In each column nearly the same digit.")
 
 # %% [markdown]
-# **What happened.** Not much: a stroke is closed here, a speck removed there. One step of a network trained for half a minute writes digits, each of the class we asked for. And both networks make nearly the same digit of the same noise.
+# <details><summary>What happened</summary>
+#
+# Not much: a stroke is closed here, a speck removed there. One step of a network trained for half a minute writes digits, each of the class we asked for. And both networks make nearly the same digit of the same noise.
+#
+# </details>
 #
 # ## The exact velocity again
 #
@@ -185,14 +189,18 @@ rows = {}
 for name, images, below in (("exact flow", exact, "nearest to it"), ("one step, same noise", learned, "nearest to these"),
                             ("held out", held_out.images, "nearest to those")):
     rows[name], rows[below] = images[first], training.images[judges.nearest(images[first], training.images)[1]]
-plots.show(figures.strips(rows, width=7), "Ten digits of the exact flow, each the same picture as its nearest training "
-           "digit; ten of one step and ten held-out ones, each similar to its nearest, but another picture.")
+plots.show(plots.sheets(rows, columns=10, width=6.5), "Ten digits of the exact flow, each the same picture as its nearest "
+           "training digit; ten of one step and ten held-out ones, each similar to its nearest, but another picture.")
 fig = figures.histograms(how_far, "distance to the nearest training digit")
 plots.show(fig, "Histograms of the distance to the nearest training digit: all of the exact flow's are 0; those of one "
                 "step and those of held-out digits lie around 2, nearly on each other.")
 
 # %% [markdown]
-# **What happened.** It ends on a training digit, at distance 0. It has to: a flow carries noise to the data, and these data *are* 1,347 pictures. **The exact answer is a copying machine.**
+# <details><summary>What happened</summary>
+#
+# It ends on a training digit, at distance 0. It has to: a flow carries noise to the data, and these data *are* 1,347 pictures. **The exact answer is a copying machine.**
+#
+# </details>
 #
 # From the same noise, one step of the network goes to the same neighbourhood. But it ends *between* the training digits. Why networks do so is a question of current research (see *Further reading*); training for a limited time is a part of the answer.
 #
@@ -243,12 +251,14 @@ real = {name: f"{floor[metric]:.{2 if metric == 'frechet' else 3}f}" for metric,
 plots.table({"real digits (recorded)": real} | {name: judged(images) for name, images in sets.items()})
 
 # %% [markdown]
-# **What happened.**
+# <details><summary>What happened</summary>
 #
 # * **Accuracy** is fooled by all four: it looks at the class only. (It has seen the copied digits in training, so 1.000 is no feat. But the class means it has not seen.)
 # * The **Fréchet distance** and **sliced W2** see the means and the repetitions. They hardly see that copies are copies. (The copies miss the floor because the flow draws some digits twice.)
 # * **Precision** has nothing against the means: they lie in the middle of everything. **Recall** does. But recall likes noise, since balls around scattered samples are large.
 # * **Copying** sees every copy, also under noise. It says nothing about anything else.
+#
+# </details>
 #
 # No judge sees everything. So we ask all six, and look at the pictures.
 
@@ -306,7 +316,11 @@ seconds = {method: sorted(run["seconds"] for run in digits.load_record()["runs"]
 print("CPU seconds of training:", ", ".join(f"{plots.in_words(name)} {value:.0f}" for name, value in seconds.items()))
 
 # %% [markdown]
-# **What happened.** MeanFlow works on images of 8 × 8. One evaluation writes digits that the classifier recognises as often as held-out ones. By the Fréchet distance, one evaluation of a plain or improved mean flow does the work of more than two and fewer than four by midpoint, and of more than eight by Euler; by sliced W2, two by midpoint are already better. That is less than in the plane; we have no tested explanation.
+# <details><summary>What happened</summary>
+#
+# MeanFlow works on images of 8 × 8. One evaluation writes digits that the classifier recognises as often as held-out ones. By the Fréchet distance, one evaluation of a plain or improved mean flow does the work of more than two and fewer than four by midpoint, and of more than eight by Euler; by sliced W2, two by midpoint are already better. That is less than in the plane; we have no tested explanation.
+#
+# </details>
 #
 # * **More evaluations change little.** For each mean flow, the Fréchet distance at one evaluation is at most 1.2 times that at 32.
 # * **There is no star.** Precision is higher than that of real digits and recall much lower: all networks write ordinary digits too often, and odd ones too rarely. More evaluations do not mend this.
@@ -336,14 +350,14 @@ for label, which in LABELS.items():
 four = {"flow matching, Euler, 1 NFE": ("flow matching, Euler", 1),
         "flow matching, midpoint, 8 NFE": ("flow matching, midpoint", 8),
         "mean flow, 1 NFE": ("mean flow", 1), "mean flow, 32 NFE": ("mean flow", 32)}
-plots.show(plots.sheets({title: sheets[key][:20] for title, key in four.items()}, 10, across=2),
+plots.show(plots.sheets({title: sheets[key][:20] for title, key in four.items()}, columns=10, width=4.7),
            "Four sheets of digits. In flow matching's single step, the two digits of a class are nearly the same.")
 
 # %% [markdown]
 # *Four of the 24 sheets.* From how many evaluations on can you no longer see a difference? And what is wrong with flow matching's single step, which the classifier likes best of all?
 
 # %%
-widgets.image_panel(sheets, ("method", "NFE"), recognised)
+widgets.sheets(sheets, ("method", "NFE"), recognised)
 
 # %% [markdown]
 # **What happened.** In one step, flow matching gives the mean of the class, nearly the same picture every time. No class looks more like itself, so the classifier is never in doubt. With more evaluations its digits become different from each other. A mean flow's digits differ after one evaluation, and change little after that.
@@ -414,12 +428,16 @@ def of_scale(metric, scale, steps=1):
 plots.table({f"ω = {scale}": {name: of_scale(metric, scale) for metric, name in JUDGES.items()} for scale in SCALES})
 
 # %% [markdown]
-# **What happened.** The digits become darker, clearer and more alike. Accuracy reaches 1.000, and recall falls from .54 to .29: guidance pays for fidelity with variety. The Fréchet distance is best at a little guidance, 1.25, though not clearly better than without; then it grows steeply.
+# <details><summary>What happened</summary>
+#
+# The digits become darker, clearer and more alike. Accuracy reaches 1.000, and recall falls from .54 to .29: guidance pays for fidelity with variety. The Fréchet distance is best at a little guidance, 1.25, though not clearly better than without; then it grows steeply.
+#
+# </details>
 #
 # Turn class and $\omega$. From which $\omega$ on do the digits of a class begin to look alike?
 
 # %%
-widgets.image_panel(by_scale, ("class", "ω"), certain)
+widgets.sheets(by_scale, ("class", "ω"), certain, columns=5)
 
 # %% [markdown]
 # ### Guidance twice
@@ -453,22 +471,26 @@ for scale in (1.25, 2.0):
 # @title Draw and judge them
 sets = {name: digits.image(z) for name, z in sets.items()}
 some = torch.cat([torch.nonzero(held_out.classes == c)[:1, 0] for c in range(10)])
-plots.show(plots.sheets({name.replace(", ", ",\n", 1): images[some] for name, images in sets.items() if "2.0" in name},
+plots.show(plots.sheets({name: images[some] for name, images in sets.items() if "2.0" in name},
                         columns=5), "Four sheets of ten digits: clear ones; darker ones; of guidance in both, coarse "
                                     "black ones; and clear ones of flow matching.")
 plots.table({name: judged(images) for name, images in sets.items()})
 
 # %% [markdown]
-# **What happened.** By the Fréchet distance, guidance in both comes last, at either $\omega$. At $\omega = 1.25$, guiding the one step in sampling is close to guidance in training, with the better sliced W2. At $\omega = 2$ it fails: its Fréchet distance is twice as large, and precision falls. The reason: guidance changes the velocity a little at each moment, and the path turns with it. A single step that exaggerates the average velocity of the *unguided* path goes straight on instead.
+# <details><summary>What happened</summary>
+#
+# By the Fréchet distance, guidance in both comes last, at either $\omega$. At $\omega = 1.25$, guiding the one step in sampling is close to guidance in training, with the better sliced W2. At $\omega = 2$ it fails: its Fréchet distance is twice as large, and precision falls. The reason: guidance changes the velocity a little at each moment, and the path turns with it. A single step that exaggerates the average velocity of the *unguided* path goes straight on instead.
 #
 # Flow matching with 8 evaluations is a little better than one evaluation with guidance trained in, above all in recall. **Guide in training or in sampling, not in both. If you have one evaluation, and want much guidance, train it in.** (One network of each kind, 1,800 digits.)
+#
+# </details>
 #
 # ## Between digits
 #
 # The class is a coordinate, so we may give it any number. In the corners of this square stand four digits. In between, the four class columns are mixed as the place says; guidance is $\omega = 1.5$. Every tile is one evaluation, from the *same* noise.
 
 # %%
-corners = {"3 8 5 9": (3, 8, 5, 9), "0 6 9 4": (0, 6, 9, 4), "1 7 4 9": (1, 7, 4, 9)}
+corners = {"3 8 5 9": (3, 8, 5, 9), "0 6 9 4": (0, 6, 9, 4)}
 across, down = torch.linspace(0, 1, 9).repeat(9), torch.linspace(0, 1, 9).repeat_interleave(9)
 share = torch.stack([(1 - across) * (1 - down), across * (1 - down),
                      (1 - across) * down, across * down])
@@ -484,20 +506,19 @@ def square(four, angle):
 
 
 squares = {(name, turn): square(four, turn * math.pi / 180)
-            for name, four in corners.items() for turn in range(0, 360, 15)}
-turned = {key: f"corners {key[0]}, the noise turned by {key[1]}°" for key in squares}
+            for name, four in corners.items() for turn in range(0, 360, 36)}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw two squares
-fig = plots.sheets({f"in the corners: {name}": squares[name, 0] for name in ("3 8 5 9", "0 6 9 4")}, 9, width=11)
+fig = plots.sheets({f"in the corners: {name}": squares[name, 0] for name in ("3 8 5 9", "0 6 9 4")}, columns=9)
 plots.show(fig, "Two squares of 81 digits each, which change smoothly from the four digits in the corners into one "
                 "another.")
 
 # %% [markdown]
-# *Two squares.* Now turn the noise: $\cos\varphi\,\varepsilon_1 + \sin\varphi\,\varepsilon_2$ is as good a noise as $\varepsilon_1$, for every $\varphi$. What does the noise decide, and what the class?
+# *Two squares.* Drag the point between the digits: the large one is a blend of its four neighbours. Then turn the noise: $\cos\varphi\,\varepsilon_1 + \sin\varphi\,\varepsilon_2$ is as good a noise as $\varepsilon_1$, for every $\varphi$. What does the noise decide, and what the class?
 
 # %%
-widgets.image_panel(squares, ("corners", "turn"), turned, columns=9)
+widgets.between(squares, grid=9)
 
 # %% [markdown]
 # **What happened.** The class decides which digit, the noise decides the handwriting: slant, weight, place. Halfway between two classes there are characters that nobody writes. They are the network's own invention: it never saw half a class, and the exact flow for "half 3, half 8" would give threes and eights, and nothing in between.

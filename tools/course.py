@@ -8,20 +8,20 @@ import jupytext
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from mfutils.show.frames import FRAMES
+from mfutils.show.panel import WIDGET
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
 TAG = "v" + PROJECT["project"]["version"]
-PANELS = ROOT / "docs" / "_static" / "panels"  # what the website shows where a notebook has a slider
-WIDGET = "application/vnd.jupyter.widget-view+json"
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({})"
 BOOTSTRAP = '''# In Colab: fetch the module of this course. Elsewhere it is there already.
 from importlib.util import find_spec
 if not find_spec("mfutils"):
-    %pip install --quiet --no-deps git+{}@{}'''
+    %pip install --quiet --no-deps git+{}@{}
+if not find_spec("anywidget"):
+    %pip install --quiet anywidget'''
 
 
 def sources(beginnings=()):
@@ -49,26 +49,19 @@ def without_outputs(source, solutions):
 
 
 def run(notebook):
-    """Execute a notebook in place and leave out what a reader without a kernel has no use for. Returns the frames of
-    its panels, a dict from cell id (see mfutils/show/frames.py). A cell that writes to stderr fails: readers should
-    see no warnings."""
-    start = "from mfutils.show import frames; frames.put_out_frames()"
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}},
-                            extra_arguments=[f"--IPKernelApp.exec_lines={start}"])
-    client.execute()
-    panels = {}
+    """Execute a notebook in place and leave out what a reader without a kernel has no use for: of a panel its data stay
+    and its widget goes. A cell that writes to stderr fails: readers should see no warnings."""
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)
             for output in cell.outputs:
                 if output.get("name") == "stderr":
                     raise RuntimeError(f"this cell writes to stderr:\n{cell.source}\n\n{output.text}")
-                if FRAMES in output.get("data", {}):
-                    panels[cell.id] = output.data[FRAMES]
-            cell.outputs = joined(o for o in cell.outputs if not {WIDGET, FRAMES} & {*o.get("data", {})})
+                output.get("data", {}).pop(WIDGET, None)
+            cell.outputs = joined(cell.outputs)
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
-    return panels
 
 
 def joined(outputs):

@@ -5,7 +5,7 @@ import re
 
 from tools.course import BADGE, REPOSITORY, ROOT, SITE, TAG, address
 
-READ = "**[Read it online]({})**, sliders included, with nothing to install."
+READ = "**[Read it online]({})**, panels and playground included, with nothing to install."
 
 
 def with_badges(readme, repository=REPOSITORY, site=SITE, tag=TAG):

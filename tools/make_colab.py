@@ -14,7 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from tools.course import REPOSITORY, ROOT, TAG, address, opening, sources, without_outputs
 
-MODULES = [path.relative_to(ROOT) for path in sorted((ROOT / "mfutils").rglob("*")) if path.suffix in {".py", ".js"}]
+MODULES = [path.relative_to(ROOT) for path in sorted((ROOT / "mfutils").rglob("*"))
+           if path.suffix in {".py", ".js", ".css"}]
 
 
 def standalone(notebook):
@@ -28,7 +29,9 @@ def standalone(notebook):
              new_code_cell(f"from pathlib import Path\nfor folder in {folders}:\n"
                            "    Path(folder).mkdir(parents=True, exist_ok=True)"),
              *(new_code_cell(f"%%writefile {module}\n{(ROOT / module).read_text('utf-8')}") for module in MODULES),
-             new_code_cell("\n".join(["import base64", *map(embedded, weights_for(notebook))]))]
+             new_code_cell("\n".join(["import base64", *map(embedded, weights_for(notebook))])),
+             new_code_cell('from importlib.util import find_spec\nif not find_spec("anywidget"):\n'
+                           "    %pip install --quiet anywidget")]
     for number, cell in enumerate(setup):
         cell.id = f"setup-{number:02}"
     notebook.cells[:0] = setup

@@ -1,19 +1,18 @@
-"""Draw the README's picture, the one that links to the site show, and the data of the front page's moving one, from the
-shipped networks: `make picture`."""
+"""Draw the README's picture and the one that links to the site show, and write the networks that the site's panels
+load: `make picture`."""
 
-import base64
 import json
 
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
-from mfutils import DISTRIBUTIONS, flow_map, gaussian, load_pretrained, sample
-from mfutils.show import plots
+from mfutils import DISTRIBUTIONS, METHODS, gaussian, load_pretrained, sample
+from mfutils.show import plots, widgets
+from mfutils.show.panel import shipped
 from tools.course import ROOT
 
 STATIC = ROOT / "docs" / "_static"
-TIMES = [1 - k / 48 for k in range(49)]
-ARROWS = 13  # on a side
 METHOD = "mean_flow"
 
 
@@ -24,59 +23,48 @@ def one_step():
     pictures = {method: {name: sample(load_pretrained(name, method), z_1, 1) for name in DISTRIBUTIONS}
                 for method in ("flow_matching", "mean_flow", "self_distilled_mean_flow")}
     pictures["target"] = {name: distribution.sample(5000) for name, distribution in DISTRIBUTIONS.items()}
-    return plots.gallery(pictures, size=2.2)
+    fig = Figure(figsize=(8.8, 9.1), layout="constrained")
+    for row, (method, clouds) in zip(fig.subplots(len(pictures), len(DISTRIBUTIONS)), pictures.items()):
+        row[0].set_ylabel(plots.in_words(method), fontsize=13, color=plots.in_text(method))
+        for ax, (name, points) in zip(row, clouds.items()):
+            plots.plane(ax)
+            plots.dots(ax, points, plots.color(method), 1.4)
+            ax.set_title(plots.in_words(name) if method == "flow_matching" else "", fontsize=13)
+    return fig
 
 
-def followed(board, z_1):
-    """The points (n, 2) at all TIMES on their exact paths: (times, n, 2)."""
-    path = [z_1]
-    for t, r in zip(TIMES, TIMES[1:]):
-        path.append(flow_map(board, path[-1], r, t, n_steps=5))
-    return torch.stack(path)
+def on_page(folder, name, value):
+    """Write what the website's panels load: a script that puts a value under a name. (A page opened from a folder may
+    load nothing else.)"""
+    (STATIC / folder).mkdir(exist_ok=True)
+    (STATIC / folder / f"{name}.js").write_text(f"{folder}[{json.dumps(name)}] = {json.dumps(value)}\n", "utf-8")
 
 
-def field(board):
-    """−v on a grid at all TIMES, not a number where hardly anybody is: (times, arrows², 2). Near t = 0 the velocity
-    grows like 1/t outside the squares, so the last arrows are those of t = 0.02."""
-    places, crowd = plots.grid(ARROWS), followed(board, gaussian(20_000))
-    steps = []
-    for t, points in zip(TIMES, crowd):
-        nobody = plots.counts(points, ARROWS) < 5
-        steps.append((-board.velocity(places, max(t, 0.02))).masked_fill(nobody[:, None], torch.nan))
-    return torch.stack(steps)
-
-
-def packed(values):
-    """Numbers in the plane's units as base64 of little-endian 16-bit thousandths; −32768 is not a number."""
-    thousandths = (1000 * values).round().nan_to_num(-32768)
-    assert thousandths.abs().max() <= 32768
-    return base64.b64encode(thousandths.numpy().astype("<i2").tobytes()).decode()
-
-
-def card(path, landing):
+def card(noise, landing):
     """Noise, the way, and data: the picture of links to the site, 1200 × 630."""
-    fig, axes = plots.planes(["noise", "one step of a mean flow", "where it lands"], size=4)
-    fig.set_size_inches(12, 6.3)
-    plots.dots(axes[0], path[0], plots.NOISE, 3)
-    plots.arrows(axes[1], path[0][:60], (landing - path[0])[:60], plots.METHOD[METHOD], 0.006)
+    fig = Figure(figsize=(12, 6.3), layout="constrained")
+    axes = fig.subplots(1, 3)
+    for ax, title in zip(axes, ("noise", "one step of a mean flow", "where it lands")):
+        plots.plane(ax)
+        ax.set_title(title, fontsize=16)
+    plots.dots(axes[0], noise, plots.NOISE, 3)
+    plots.arrows(axes[1], noise[:60], (landing - noise)[:60], plots.METHOD[METHOD], 0.006)
     plots.dots(axes[2], landing, plots.METHOD[METHOD], 3)
     fig.suptitle("Mean Flows, from derivation to one step", fontsize=28, y=0.95)
     fig.text(0.5, 0.05, "A Jupyter course on one-step generative modelling", fontsize=18, ha="center")
-    for ax in axes:
-        ax.title.set_fontsize(16)
     return fig
 
 
 def main():
     (ROOT / "docs" / "one_step.png").write_bytes(plots.light(plots.png(one_step())))
-    board = DISTRIBUTIONS["checkerboard"]
     torch.manual_seed(0)
     z_1 = gaussian(1600)
-    path, landing = followed(board, z_1), sample(load_pretrained("checkerboard", METHOD), z_1, 1)
-    data = dict(n=len(z_1), times=len(TIMES), arrows=ARROWS, limit=plots.LIMIT, path=packed(path),
-                field=packed(field(board)), landing=packed(landing))
-    (STATIC / "hero-data.js").write_text(f"const HERO = {json.dumps(data, indent=0)}\n", "utf-8")
-    (STATIC / "card.png").write_bytes(plots.light(plots.png(card(path, landing), dpi=100)))
+    landing = sample(load_pretrained("checkerboard", METHOD), z_1, 1)
+    (STATIC / "card.png").write_bytes(plots.light(plots.png(card(z_1, landing), dpi=100)))
+    on_page("panels", "race", widgets.race().spec())
+    for distribution in DISTRIBUTIONS:
+        for method in METHODS:
+            on_page("networks", f"{distribution}-{method}", shipped(f"{distribution}-{method}"))
     assert Image.open(STATIC / "card.png").size == (1200, 630)  # as docs/conf.py says
 
 

@@ -1,53 +1,141 @@
-// Sliders over pictures that were drawn beforehand. A panel's pictures come when it is about to be seen, as a script:
-// a page that was opened from a folder may load nothing else.
-const panels = {}  // filled by those scripts: from a panel's name to its pictures
+// Panels on a page. Their data come when they are about to be seen, each as a script of its own: a page that was opened
+// from a folder may load nothing else. Here are the plain inputs and the plain model; canvas.js draws.
+const panels = {}, networks = {}  // filled by those scripts, by name
 
-function wire(panel) {
-  const { pictures, strips } = panels[panel.dataset.frames]
-  const picture = panel.querySelector(".picture"), play = panel.querySelector("button")
-  const knobs = [...panel.querySelectorAll("input, select")]
-  const [r, t] = ["r", "t"].map(name => panel.querySelector(`[name=${name}]`)), pair = r && t  // an interval's handles
-  const runs = pair ? r : knobs.findLast(knob => knob.type == "range")  // the knob that play moves
+function fetched(folder, name, then) {
+  const found = (folder == "panels" ? panels : networks)[name], id = `${folder}/${name}`
+  if (found) return found
+  const root = document.documentElement.dataset.content_root
+  const script = document.getElementById(id) ?? made("script", { id, src: `${root}_static/${id}.js` })
+  script.addEventListener("load", () => then(), { once: true })
+  if (!script.isConnected) document.head.append(script)
+}
 
-  function show(moved) {
-    if (pair && +r.value > +t.value) (moved == r ? t : r).value = moved.value  // a knob that would pass the other pushes it
-    const [alt, chosen] = pictures[knobs.map(knob => knob.value)]
-    picture.ariaLabel = alt
-    chosen.forEach((number, i) => { picture.children[i].src = strips[number] })
-    for (const knob of knobs) if (knob.type == "range")
-      knob.nextElementSibling.textContent = knob.ariaValueText = JSON.parse(knob.dataset.labels)[knob.value]
+// What anywidget calls a model: values by name, and word of every change.
+function modelOf(spec) {
+  const values = { ...spec.state, spec }, listeners = new Set()
+  return { get: key => values[key], save_changes() {}, on: (_, then) => listeners.add(then), off: (_, then) => listeners.delete(then),
+           fetched: (name, then) => fetched("networks", name, then),
+           set(key, value) { values[key] = value; for (const then of listeners) then(key) } }
+}
+
+const made = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties)
+  element.append(...children)
+  return element
+}
+
+// One knob as inputs, which follow the model: a slider, two for an interval, a menu, or keys.
+function inputsOf({ key, name, options, low = 0, high = options?.length - 1, step = 1, kind }, model) {
+  if (kind == "menu") {
+    const menu = made("select", {}, ...options.map((text, value) => made("option", { value, textContent: text })))
+    menu.oninput = () => model.set(key, +menu.value)
+    return { follow() { menu.value = model.get(key) }, elements: [made("label", {}, `${name} `, menu)] }
   }
-
-  function advance() {
-    runs.value = +runs.value < +(pair ? t.value : runs.max) ? +runs.value + 1 : 0
-    show(runs)
+  if (kind == "keys") {
+    const all = options.map((text, i) => made("button", { type: "button", textContent: text, onclick: () => model.set(key, i) }))
+    return { follow() { all.forEach((button, i) => { button.ariaPressed = model.get(key) == i }) },
+             elements: [made("div", { className: "keys", role: "group", ariaLabel: name }, ...all)] }
   }
+  const handles = kind == "interval" ? ["r", "t"] : [name]
+  const sliders = handles.map((label, i) => {
+    const input = made("input", { type: "range", min: low, max: high, step }), output = made("output")
+    input.oninput = () => {
+      const value = +input.value, pair = model.get(key)
+      model.set(key, kind != "interval" ? value : i ? [Math.min(pair[0], value), value] : [value, Math.max(pair[1], value)])
+    }
+    const follow = () => {
+      const value = kind == "interval" ? model.get(key)[i] : model.get(key)
+      input.value = value
+      output.textContent = input.ariaValueText = options ? options[value] : value.toFixed(2)
+    }
+    return { follow, element: made("label", {}, `${label} `, input, output) }
+  })
+  return { follow() { sliders.forEach(slider => slider.follow()) }, elements: sliders.map(slider => slider.element) }
+}
 
-  let playing = null
-  function run(on) {
-    clearInterval(playing)
-    playing = on && setInterval(advance, 700)
-    play.textContent = on ? "stop" : "play"
-    play.ariaLabel = `${play.textContent} ${runs.name}`
+function mount(figure) {
+  const spec = fetched("panels", figure.dataset.panel, () => mount(figure))
+  if (!spec) return
+  const model = modelOf(spec), canvas = made("div"), knobs = made("div", { className: "knobs" })
+  if ("address" in figure.dataset) keepAddress(model, spec)
+  const inputs = spec.knobs.map(knob => inputsOf(knob, model)), follow = () => inputs.forEach(input => input.follow())
+  for (const { elements } of inputs) knobs.append(...elements)
+  if (spec.scene == "draw") knobs.prepend(...ownInputs(model, canvas))
+  follow()
+  model.on("change", follow)
+  figure.replaceChildren(knobs, canvas)
+  MeanFlows.render({ model, el: canvas })
+}
+
+// The state in the address, so that a link leads to what is seen. Long lists go as bytes, hundredths of six units.
+function keepAddress(model, spec) {
+  const long = value => Array.isArray(value) && value.length > 8 || Array.isArray(value?.[0])
+  const code = value => long(value) ? "~" + btoa(String.fromCharCode(...value.flat().map(part => Math.round((part + 3) * 42.5)))) : JSON.stringify(value)
+  const decode = (text, pairs) => {
+    if (text[0] != "~") return JSON.parse(text)
+    const all = Array.from(atob(text.slice(1)), letter => letter.charCodeAt(0) / 42.5 - 3)
+    return pairs ? Array.from({ length: all.length / 2 }, (_, i) => all.slice(2 * i, 2 * i + 2)) : all
   }
+  try {
+    for (const [key, text] of new URLSearchParams(location.hash.slice(1))) if (key in spec.state) model.set(key, decode(text, key == "means"))
+  } catch { /* an address that was cut off: start as usual */ }
+  let timer = 0
+  model.on("change", () => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      const changed = Object.keys(spec.state).filter(key => JSON.stringify(model.get(key)) != JSON.stringify(spec.state[key]))
+      history.replaceState(null, "", "#" + new URLSearchParams(changed.map(key => [key, code(model.get(key))])))
+    }, 400)
+  })
+}
 
-  play.onclick = () => run(!playing)
-  for (const knob of knobs) knob.oninput = () => { run(false); show(knob) }
-  for (const control of [...knobs, play]) control.disabled = control.options?.length == 1  // nothing to choose there
-  run(false)
-  show(runs)
+// To draw without a pen: a text or a picture, whose ink becomes a few hundred points.
+function ownInputs(model, canvas) {
+  const write = made("input", { type: "text", maxLength: 12, size: 8 }), file = made("input", { type: "file", accept: "image/*" })
+  const copy = made("button", { type: "button", textContent: "copy link" })
+  const take = (wide, high, paint) => {
+    const scale = 64 / Math.max(wide, high), size = [wide * scale, high * scale].map(side => Math.max(1, Math.round(side)))
+    const pen = made("canvas", { width: size[0], height: size[1] }).getContext("2d", { willReadFrequently: true })
+    pen.fillStyle = "white"
+    pen.fillRect(0, 0, ...size)
+    pen.scale(scale, scale)
+    pen.fillStyle = "black"
+    paint(pen)
+    const { data } = pen.getImageData(0, 0, ...size), dark = i => 255 * 3 - data[4 * i] - data[4 * i + 1] - data[4 * i + 2] > 380
+    const points = Array.from({ length: size[0] * size[1] }, (_, i) => i).filter(dark).map(i => [i % size[0], -Math.floor(i / size[0])])
+    const every = Math.ceil(points.length / 400), few = points.filter((_, i) => i * 7919 % points.length < points.length / every)
+    if (few.length < 2) return
+    const [x, y] = [0, 1].map(axis => few.map(point => point[axis])).map(all => [Math.min(...all), Math.max(...all)])
+    const unit = 4 / Math.max(x[1] - x[0], y[1] - y[0], 1)
+    model.set("ink", [])
+    model.set("width", 0.6 * unit * Math.sqrt(every))
+    model.set("means", few.map(([a, b]) => [(a - (x[0] + x[1]) / 2) * unit, (b - (y[0] + y[1]) / 2) * unit]))
+  }
+  write.oninput = () => {
+    if (write.value.trim()) take(60 * write.value.length, 100, pen => {
+      pen.font = "bold 80px sans-serif"
+      pen.textBaseline = "middle"
+      pen.fillText(write.value, 2, 52, 60 * write.value.length - 4)
+    })
+  }
+  const picture = async blob => {
+    const image = await createImageBitmap(blob)
+    take(image.width, image.height, pen => pen.drawImage(image, 0, 0))
+  }
+  file.onchange = () => file.files[0] && picture(file.files[0])
+  canvas.ondragover = event => event.preventDefault()
+  canvas.ondrop = event => { event.preventDefault(); if (event.dataTransfer.files[0]) picture(event.dataTransfer.files[0]) }
+  copy.onclick = () => setTimeout(() => navigator.clipboard.writeText(location.href).then(() => { copy.textContent = "copied" }), 500)
+  return [made("label", {}, "write ", write), made("label", {}, "or a picture ", file), copy]
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-  const folder = document.documentElement.dataset.content_root + "_static/panels/"
   const near = new IntersectionObserver(entries => {
     for (const { target, isIntersecting } of entries) if (isIntersecting) {
       near.unobserve(target)
-      const script = document.createElement("script")
-      script.src = `${folder}${target.dataset.frames}.js`
-      script.onload = () => wire(target)
-      document.head.append(script)
+      mount(target)
     }
-  }, { rootMargin: "800px" })
-  for (const panel of document.querySelectorAll("figure.panel")) near.observe(panel)
+  }, { rootMargin: "600px" })
+  for (const figure of document.querySelectorAll("figure[data-panel]")) near.observe(figure)
 })

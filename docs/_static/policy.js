@@ -1,5 +1,5 @@
 // A server may forbid what stands in a page itself (Content-Security-Policy: default-src 'self'). The browser then
-// names each style and handler that it left out, also those that MathJax and the icons add. A script may put it back.
+// names each style and handler that it left out, also those that MathJax adds. A script may put it back.
 document.addEventListener("securitypolicyviolation", ({ target, effectiveDirective }) => {
   if (effectiveDirective == "style-src-attr") target.style.cssText = target.getAttribute("style")
   if (effectiveDirective == "style-src-elem") {

@@ -1,1 +1,1 @@
-"""What draws: `plots` for all pages, `figures` of single ones, `widgets` with sliders."""
+"""What draws: `plots` for all pages, `figures` of single ones, `widgets` to hold."""

@@ -1,17 +1,21 @@
 """One visual language: data grey-blue, noise grey, a colour for each method, always the same square of the plane.
 
-What draws a whole figure returns it; `show` puts it on the page with a text for those who cannot see it.
-Figures are made without pyplot, so nothing is drawn twice and nothing stays open.
+What draws squares of the plane returns a dict from title to picture: titles are text of the page, and the squares wrap
+where it is narrow. `show` puts them on the page with a text for those who cannot see them. An inch of a picture is 72
+pixels of the page, a point is one, and no text has fewer than 11. Pictures are made without pyplot, so nothing is drawn
+twice and nothing stays open.
 """
 
 import base64
 import html
 import io
+import itertools
 import math
 
 import torch
 from IPython.display import display
 from matplotlib import style
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
@@ -20,21 +24,28 @@ from PIL import Image
 METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="#E69F00",
               self_distilled_mean_flow="#009E73")
 DATA, NOISE, SAMPLES, INK = "#3D5A78", "#999999", METHOD["mean_flow"], "#222222"
-AROUND = LinearSegmentedColormap.from_list("around", ["#0072B2", "#009E73", "#E69F00", "#D55E00", "#882255", "#0072B2"])
+AROUND = LinearSegmentedColormap.from_list("around", [  # equally light and strong all around (OKLCH .64, .17)
+    "#1e8fee", "#7a7cf0", "#ac6ad8", "#cd5cac", "#de5774", "#de602f", "#bf7b0f", "#9f8d0e", "#699f08", "#16a56e",
+    "#04a19b", "#0a9cbc", "#1e8fee"])
+IN_TEXT = {METHOD["mean_flow"]: "#B34A00", METHOD["improved_mean_flow"]: "#8A6000",  # dark enough to be read on white
+           METHOD["self_distilled_mean_flow"]: "#007A58", NOISE: "#6B6B6B"}
 MIST = LinearSegmentedColormap.from_list("mist", ["white", "#8FA9C2"])
 HARM = {0.5: "#5BA3D0", 0.8: "#A9CFE8", 1: "#DCEBF5",  # upper bound of a factor -> colour
         1.25: "#FBE3D3", 2: "#F4B48A", math.inf: "#E07B39"}
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
 DPI = 144  # twice as fine as displayed, for sharp screens
 SHOWN = 4000  # a cloud shows its first points only: more are slower, and no clearer
+PAGE, GAP = 736, 5  # pixels of the page that pictures abreast may take, and between two of them
 
-in_our_style = style.context("default")  # ink on white, whatever a matplotlibrc asks for
+# Ink on white, whatever a matplotlibrc asks for.
+in_our_style = style.context(["default", {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False,
+                                          "legend.frameon": False}])
 
 
 def png(fig, dpi=DPI):
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", pil_kwargs={"compress_level": 1})  # a slider waits
+    fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", pil_kwargs={"compress_level": 1})
     return buffer.getvalue()
 
 
@@ -46,18 +57,45 @@ def light(picture):
     return buffer.getvalue()
 
 
-def img(picture, alt, width):
-    """A picture, PNG bytes, as HTML: JupyterLab, Colab, nbconvert and GitHub show the text of an HTML image to those
-    who cannot see it, and JupyterLab drops that of any other. `width` in pixels of the page."""
-    data = base64.b64encode(picture).decode()
-    return (f'<div class="jp-RenderedImage"><img alt="{html.escape(alt)}" width="{width}" '
-            f'src="data:image/png;base64,{data}"></div>')
+def show(pictures, alt):
+    """Display pictures with `alt`, their content in words, as alternative text: one picture; a dict from title to
+    picture; or a dict from label to such dicts, one under the other.
+
+    As HTML: JupyterLab, Colab, nbconvert and GitHub show the text of an HTML image to those who cannot see it, and
+    JupyterLab drops that of any other.
+    """
+    rows = pictures if isinstance(pictures, dict) else {"": pictures}
+    rows = rows if isinstance(next(iter(rows.values())), dict) else {"": rows}
+    alts, groups = itertools.chain([alt], itertools.repeat(None)), []
+    for label, row in rows.items():
+        parts = [f'<figure style="width:100%;margin:0">{words(label, 14, 600)}</figure>'] * bool(label)
+        parts += [square(title, fig, next(alts) or in_words(f"{label} {title}".strip())) for title, fig in row.items()]
+        groups.append('<div class="squares" style="display:flex;flex-wrap:wrap;align-items:flex-end;'
+                      f'max-width:{PAGE}px;gap:{2 * GAP}px {GAP}px;margin-bottom:{2 * GAP}px">{"".join(parts)}</div>')
+    display({"text/html": "".join(groups), "text/plain": alt}, raw=True)
 
 
-def show(fig, alt):
-    """Display the figure with `alt`, its content in words, as alternative text."""
-    width = round(fig.get_figwidth() * DPI / 2)
-    display({"text/html": img(light(png(fig)), alt, width), "text/plain": alt}, raw=True)
+def square(title, fig, alt):
+    """One picture under its title, as HTML. Two small ones stand abreast on a phone, too."""
+    width, height = (72 * fig.get_size_inches()).round().astype(int)
+    data = base64.b64encode(light(png(fig))).decode()
+    return (f'<figure style="width:{width}px;max-width:{48 if width < 300 else 100}%;margin:0">'
+            f'{words(title, 13)}<img alt="{html.escape(alt)}" width="{width}" '
+            f'src="data:image/png;base64,{data}" height="{height}" style="width:100%;height:auto;margin:0"></figure>')
+
+
+def words(title, size, weight=400):
+    """A title as HTML, in the colour of the method that it names; nothing for none."""
+    look = f"font-size:{size}px;font-weight:{weight};line-height:1.3"
+    if color(title) in METHOD.values():
+        look += f";color:{in_text(title)}"
+    return f'<figcaption style="{look}">{html.escape(in_words(title))}</figcaption>' if title else ""
+
+
+def abreast(n):
+    """The width in inches of each of n pictures that stand at most four abreast, in equally full rows."""
+    across = -(-n // -(-n // 4))
+    return min(340, (PAGE + GAP) // across - GAP) / 72
 
 
 def table(rows, corner="", harms=None):
@@ -113,24 +151,28 @@ def color(*labels):
     return None
 
 
-def plane(ax, title=""):
-    """Make `ax` a view of the plane: square, with ticks at −2, 0 and 2, so that distances can be judged."""
-    ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
-    ax.tick_params(labelsize=6, labelcolor="#888888", color="#cccccc", length=2, pad=1.5)
-    ax.set_title(title, fontsize=10)
-    ax.spines[:].set_color("#cccccc")
+def in_text(label):
+    """The colour of what a label names, dark enough for text; ink for nothing."""
+    return IN_TEXT.get(color(label), color(label) or INK)
 
 
-def dots(ax, points, color=SAMPLES, size=1.3):
-    """Draw points (n, 2) as small dots; returns the artist, for `put`."""
-    artist = ax.plot([], [], "o", color=color, markersize=size, markeredgewidth=0, alpha=0.6)[0]
-    put(artist, points)
-    return artist
+def plane(ax):
+    """Make `ax` a view of the plane: always the same square."""
+    ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal")
+    frame(ax)
 
 
-def put(artist, points):
-    """Move the dots to other points (n, 2)."""
-    artist.set_data(*points[:SHOWN].detach().cpu().T.numpy())
+def frame(ax):
+    """No ticks, and a line all around."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(visible=True, color="#cccccc", linewidth=2)  # at the edge of a picture its outer half is cut off
+
+
+def dots(ax, points, color=SAMPLES, size=None):
+    """Draw points (n, 2) as dots of that size; without one as few whole pixels, which weigh half as much."""
+    few = ax.figure.get_figwidth() * (0.6 if len(points) <= 1000 else 0.4)
+    ax.plot(*points[:SHOWN].detach().cpu().T.numpy(), "o" if size else "s", color=color, markersize=size or few,
+            markeredgewidth=0, alpha=0.6)
 
 
 def grid(n):
@@ -141,45 +183,35 @@ def grid(n):
 
 
 @in_our_style
-def planes(titles, columns=None, size=2.0):
-    """A figure of empty planes, one per title; returns it with the flat list of axes."""
-    columns = columns or len(titles)
-    rows = -(-len(titles) // columns)
-    fig = Figure(figsize=(columns * size, rows * (size + 0.25)), layout="constrained")
-    axes = fig.subplots(rows, columns, squeeze=False).flatten()
-    for ax, title in zip(axes, titles):
-        plane(ax, title)
-    return fig, axes
+def planes(titles, width=None):
+    """An empty plane for each title: a dict from title to picture, and the list of their axes."""
+    pictures = {title: Figure(figsize=[width or abreast(len(titles))] * 2) for title in titles}
+    axes = [fig.add_axes((0, 0, 1, 1)) for fig in pictures.values()]
+    for ax in axes:
+        plane(ax)
+    return pictures, axes
 
 
-def clouds(samples, target=None, size=2.0, method="mean_flow"):
+def clouds(samples, target=None, method="mean_flow", width=None):
     """Samples side by side, in the colour of what their title names, else of `method`: a dict from title to points;
     `target` comes last."""
     panels = samples if target is None else {**samples, "target": target}
-    fig, axes = planes(list(panels), size=size)
+    pictures, axes = planes(panels, width)
     for ax, (title, points) in zip(axes, panels.items()):
         dots(ax, points, color(title, method))
-    return fig
+    return pictures
 
 
-def gallery(rows, size=1.9, method="mean_flow"):
-    """Rows of clouds: a dict from row label to (a dict from column title to points), in the colour of what title or
+def gallery(rows, method="mean_flow"):
+    """Rows of small clouds: a dict from row label to (a dict from title to points), in the colour of what title or
     label name, else of `method`."""
-    titles = list(next(iter(rows.values())))
-    fig, axes = planes(titles * len(rows), columns=len(titles), size=size)
-    fig.set_size_inches(len(titles) * size, len(rows) * size + 0.3)  # only the top row has titles
-    for start, (label, panels) in zip(range(0, len(axes), len(titles)), rows.items()):
-        axes[start].set_ylabel(in_words(label))
-        for ax, (title, points) in zip(axes[start:], panels.items()):
-            dots(ax, points, color(title, label, method))
-            ax.set_title("" if start else in_words(title), fontsize=10)
-    return fig
+    return {label: clouds(row, None, label if color(label) else method, abreast(4)) for label, row in rows.items()}
 
 
 def wheel(ax, z_1, points, size=1.5):
-    """Points (n, 2), each in the colour of the direction in which its noise z_1 (n, 2) lies; returns the artist."""
+    """Points (n, 2), each in the colour of the direction in which its noise z_1 (n, 2) lies."""
     direction = torch.atan2(z_1[:, 1], z_1[:, 0])
-    return ax.scatter(*points.T.numpy(), c=direction.numpy(), s=size, cmap=AROUND, linewidths=0)
+    ax.scatter(*points.T.numpy(), c=direction.numpy(), s=size, cmap=AROUND, linewidths=0)
 
 
 def counts(points, n):
@@ -193,81 +225,53 @@ def unvisited(points, n):
 
 
 def arrows(ax, starts, steps, color=INK, width=0.008):
-    """Arrows from starts (n, 2) along steps (n, 2), in units of the plane; returns the artist, for `aim`."""
-    return ax.quiver(*starts.T.numpy(), *steps.T.numpy(), angles="xy", scale_units="xy", scale=1, color=color,
-                     width=width, minlength=0, zorder=3)
-
-
-def aim(artist, starts, steps):
-    """Move equally many arrows elsewhere."""
-    artist.set_offsets(starts.numpy())
-    artist.set_UVC(*steps.T.numpy())
+    """Arrows from starts (n, 2) along steps (n, 2), in units of the plane."""
+    ax.quiver(*starts.T.numpy(), *steps.T.numpy(), angles="xy", scale_units="xy", scale=1, color=color, width=width,
+              minlength=0, zorder=3)
 
 
 def flow_field(ax, points, v):
     """Where points (n, 2) are dense, in grey-blue, and −v over it, the way they move toward data, at an eighth of its
-    length.  v: (k², 2) on `grid(k)`.  Returns move(points, v), which shows another time."""
+    length.  v: (k², 2) on `grid(k)`."""
     tiles, k = 48, round(len(v) ** 0.5)
-
-    def drawn(points, v):
-        share = counts(points, tiles).view(tiles, tiles).numpy()
-        return share, (-v / 8).masked_fill(unvisited(points, k)[:, None], torch.nan)
-
-    share, steps = drawn(points, v)
-    mist = ax.imshow(share, origin="lower", cmap=MIST, extent=(-LIMIT, LIMIT) * 2, vmin=0, interpolation="bilinear")
-    quiver = arrows(ax, grid(k), steps, INK, 0.005)
-
-    def move(points, v):
-        share, steps = drawn(points, v)
-        mist.set(data=share, clim=(0, share.max()))
-        aim(quiver, grid(k), steps)
-
-    return move
+    ax.imshow(counts(points, tiles).view(tiles, tiles).numpy(), origin="lower", cmap=MIST,
+              extent=(-LIMIT, LIMIT) * 2, vmin=0, interpolation="bilinear")
+    arrows(ax, grid(k), (-v / 8).masked_fill(unvisited(points, k)[:, None], torch.nan), INK, 0.005)
 
 
-def polyline(ax, paths, states, color):
-    """The steps of a solver, states (n + 1, m, 2), as arrows over the true paths (k, m, 2) of the same m points.
-    Returns move(states), which shows other steps."""
-    ax.plot(paths[..., 0].numpy(), paths[..., 1].numpy(), color=NOISE, linewidth=1.2)
-    dots(ax, paths[0], NOISE, 5)
-    dots(ax, paths[-1], DATA, 5)
-    shown = []
-
-    def move(states):
-        while shown:
-            shown.pop().remove()
-        steps = states[1:] - states[:-1]
-        shown.append(arrows(ax, states[:-1].flatten(0, 1), steps.flatten(0, 1), color, 0.006))
-        shown.extend(ax.plot(*states[-1].T.numpy(), "o", color=color, markersize=5, zorder=4))
-
-    move(states)
-    return move
-
-
-def polylines(paths, panels, size=3.2):
-    """Solvers side by side over the true paths: a dict from title to states, as in `polyline`."""
-    fig, axes = planes(list(panels), size=size)
+def polylines(paths, panels):
+    """Solvers side by side, as arrows over the true paths (k, m, 2) of the same m points: a dict from title to their
+    states (n + 1, m, 2)."""
+    pictures, axes = planes(panels)
     for ax, (title, states) in zip(axes, panels.items()):
-        polyline(ax, paths, states, color(title, "flow_matching"))
-    return fig
+        colour = color(title, "flow_matching")
+        ax.plot(paths[..., 0].numpy(), paths[..., 1].numpy(), color=NOISE, linewidth=1.2)
+        dots(ax, paths[0], NOISE, 5)
+        dots(ax, paths[-1], DATA, 5)
+        arrows(ax, states[:-1].flatten(0, 1), (states[1:] - states[:-1]).flatten(0, 1), colour, 0.006)
+        ax.plot(*states[-1].T.numpy(), "o", color=colour, markersize=5, zorder=4)
+    return pictures
 
 
 @in_our_style
-def heat(values, highest, label, size=2.6):
+def heat(values, highest, label):
     """Maps over the plane on one scale: a dict from title to values (n²,) on `grid(n)`; NaN stays white."""
-    fig, axes = planes(list(values), size=size)
+    pictures, axes = planes(values)
     for ax, value in zip(axes, values.values()):
-        image = heat_map(ax, value, highest)
+        side = round(len(value) ** 0.5)
+        image = ax.imshow(value.view(side, side).numpy(), origin="lower", cmap="cividis", vmin=0, vmax=highest,
+                          extent=(-LIMIT, LIMIT) * 2)
     beyond = any((value > highest).any() for value in values.values())
-    fig.colorbar(image, ax=list(axes), label=label, shrink=0.8, extend="max" if beyond else "neither")
-    return fig
+    return pictures | scale(image, label, extend="max" if beyond else "neither")
 
 
-def heat_map(ax, value, highest):
-    """One map over the plane of values (n²,) on `grid(n)`; returns the artist."""
-    side = round(len(value) ** 0.5)
-    return ax.imshow(value.view(side, side).numpy(), origin="lower", cmap="cividis", vmin=0, vmax=highest,
-                     extent=(-LIMIT, LIMIT, -LIMIT, LIMIT))
+@in_our_style
+def scale(image, label, **options):
+    """What the colours of an image say, as one more picture: a dict from its label."""
+    fig = Figure(figsize=(2.5, 0.45))
+    fig.colorbar(ScalarMappable(image.norm, image.cmap), cax=fig.add_axes((0.06, 0.6, 0.88, 0.4)),
+                 orientation="horizontal", **options).minorticks_off()
+    return {label: fig}
 
 
 def mosaic(images, columns):
@@ -277,26 +281,18 @@ def mosaic(images, columns):
     return tiles.transpose(1, 2).reshape(-1, columns * (side + 2)).numpy()
 
 
-def sheet(ax, images, columns, title=""):
-    """Draw images (n, side²) with pixels in [−1, 1], ink dark, in rows of `columns`; returns the artist, whose
-    `set_data` takes another `mosaic`."""
-    ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=10)
-    ax.spines[:].set_visible(False)
-    return ax.imshow(mosaic(images, columns), cmap="gray_r", vmin=-1, vmax=1)
-
-
 @in_our_style
-def sheets(panels, columns, across=None, width=12.0):
-    """Sheets of images, `across` of them to a row: a dict from title to images (n, side²)."""
-    across = across or len(panels)
-    down = -(-len(panels) // across)
-    high, wide = mosaic(next(iter(panels.values())), columns).shape
-    fig = Figure(figsize=(width, down * (width / across * high / wide + 0.5)), layout="constrained")
-    fig.get_layout_engine().set(w_pad=0.15, h_pad=0.06)
-    for ax, (title, images) in zip(fig.subplots(down, across, squeeze=False).flatten(), panels.items()):
-        sheet(ax, images, columns, title)
-    return fig
+def sheets(panels, columns, width=None):
+    """Sheets of images with pixels in [−1, 1], ink dark, in rows of `columns`: a dict from title to images (n, side²).
+    `width` in inches, else as for squares."""
+    pictures, width = {}, width or abreast(len(panels))
+    for title, images in panels.items():
+        page = mosaic(images, columns)
+        pictures[title] = Figure(figsize=(width, width * page.shape[0] / page.shape[1]))
+        ax = pictures[title].add_axes((0, 0, 1, 1))
+        ax.imshow(page, cmap="gray_r", vmin=-1, vmax=1)
+        frame(ax)
+    return pictures
 
 
 def near(ax, path):
@@ -304,56 +300,37 @@ def near(ax, path):
     ax.plot(*path.T.numpy(), color=NOISE, linewidth=1.5)
     low, high = path.amin(dim=0), path.amax(dim=0)
     (x, y), reach = ((low + high) / 2).tolist(), 0.7 * (high - low).max().item()
-    ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), xticks=[], yticks=[])
+    ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
 
 
-@in_our_style
-def named_ends(ax, *texts):
-    """Two labelled dots; returns move(points (2, 2))."""
-    ends = ax.plot([], [], "o", color=INK, markersize=5, zorder=4)[0]
-    labels = [ax.annotate(text, (0, 0), xytext=shift, textcoords="offset points", fontsize=12)
-              for text, shift in zip(texts, ((-10, -17), (7, 7)))]
-
-    def move(points):
-        ends.set_data(*points.T.numpy())
-        for label, point in zip(labels, points):
-            label.xy = point.tolist()
-
-    return move
+def end_names(ax, z_t, z_r):
+    """The two ends of a chord, (2,) each, with their names, outside of it."""
+    outward = (z_t - z_r) / (z_t - z_r).norm()
+    for text, point, shift in (("$z_t$", z_t, 14 * outward), ("$z_r$", z_r, -14 * outward)):
+        ax.plot(*point.tolist(), "o", color=INK, markersize=5, zorder=4)
+        ax.annotate(text, point.tolist(), xytext=shift.tolist(), textcoords="offset points", fontsize=16, ha="center",
+                    va="center")
 
 
 def chord(ax, path, start, end):
-    """A particle's path (k, 2), noise first, and the displacement z_t − z_r from its state `end` to its state `start`.
-
-    Returns move(start, end), which redraws the chord elsewhere.
-    """
+    """A particle's path (k, 2), noise first, and the displacement z_t − z_r from its state `end` to state `start`."""
     near(ax, path)
-    stretch = ax.plot([], [], color=DATA, linewidth=3)[0]
-    arrow = arrows(ax, path[[end]], path[[start]] - path[[end]], SAMPLES, 0.012)
-    ends = named_ends(ax, "$z_t$", "$z_r$")
-
-    def move(start, end):
-        stretch.set_data(*path[start : end + 1].T.numpy())
-        aim(arrow, path[[end]], path[[start]] - path[[end]])
-        ends(path[[start, end]])
-
-    move(start, end)
-    return move
+    ax.plot(*path[start : end + 1].T.numpy(), color=DATA, linewidth=3)
+    arrows(ax, path[[end]], path[[start]] - path[[end]], SAMPLES, 0.012)
+    end_names(ax, path[start], path[end])
 
 
-def swing(ax, path, z_r):
-    """A particle's path (k, 2) and a chord that swings about z_r (2,). Returns move(z_t, ahead, tip): the chord to z_t,
-    the chord to where the path leads next, and where an arrow `tip` from z_t thinks that is; all (2,)."""
+def swing(ax, path, z_r, z_t, ahead, tip):
+    """A particle's path (k, 2) and a chord that swings about z_r (2,): the chord to z_t, the chord to where the path
+    leads next, and where an arrow `tip` from z_t thinks that is; all (2,). A box has the tips, three times as large."""
     near(ax, path)
-    nowhere = torch.zeros(1, 2)
-    old, new, tip_arrow = (arrows(ax, nowhere, nowhere, color, width) for color, width in
-                           (("#F0B890", 0.012), (SAMPLES, 0.012), (INK, 0.01)))
-    ends = named_ends(ax, "$z_t$", "$z_r$")
-
-    def move(z_t, ahead, tip):
-        aim(old, z_r[None], (z_t - z_r)[None])
-        aim(new, z_r[None], (ahead - z_r)[None])
-        aim(tip_arrow, z_t[None], tip[None])
-        ends(torch.stack([z_t, z_r]))
-
-    return move
+    lens = ax.inset_axes((0.56, 0.34, 0.42, 0.42), xticks=[], yticks=[])
+    (x, y), reach = ((z_t + ahead) / 2).tolist(), 0.07 * (ax.get_xlim()[1] - ax.get_xlim()[0])
+    lens.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
+    lens.spines[:].set(visible=True, color=NOISE)
+    ax.indicate_inset(lens.viewLim.bounds, edgecolor=NOISE)
+    for view, width in ((ax, 0.012), (lens, 0.024)):
+        view.plot(*path.T.numpy(), color=NOISE, linewidth=1.5)
+        for start, end, colour in ((z_r, z_t, "#F0B890"), (z_r, ahead, SAMPLES), (z_t, z_t + tip, INK)):
+            arrows(view, start[None], (end - start)[None], colour, width)
+    end_names(ax, z_t, z_r)

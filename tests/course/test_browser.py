@@ -1,8 +1,8 @@
-"""What a person does: open a notebook in JupyterLab, run it as far as its last slider, and move every slider, by key
-and by mouse. One page holds every kind of panel on small data; two of the course's notebooks are run whole, and all of
-them where ALL_LANES is set (`make test-all`). Only where REQUIRE_BROWSER is set, as in CI.
+"""What a person does: open a notebook in JupyterLab, run it as far as its last panel, and move every knob, by key and
+by mouse. One page holds every kind of panel on small data, while the kernel is busy; two of the course's notebooks are
+run whole, and all of them where ALL_LANES is set (`make test-all`). Only where REQUIRE_BROWSER is set, as in CI.
 
-Screenshots go to tests/screenshots, for looking at; waits from a key to its picture are printed.
+Screenshots go to tests/screenshots, for looking at.
 """
 
 import os
@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -20,16 +19,12 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-import torch
-
-from mfutils.show import plots
+from stage import PANELS
 
 pytestmark = pytest.mark.skipif("REQUIRE_BROWSER" not in os.environ, reason="in CI; or set REQUIRE_BROWSER=1")
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
-PANELS = ("field_slider", "euler_slider", "steps_slider", "swing_slider", "journey_slider", "noise_slider",
-          "error_slider", "comparison_panel", "case_panel", "image_panel")  # on small data, by test_panels.py
 EVERY = [path.stem for path in sorted(FOLDER.glob("[0-9]*.ipynb"))]
 WHOLE = EVERY if "ALL_LANES" in os.environ else ["01_flow", "02_average_velocity"]
 
@@ -44,7 +39,7 @@ def lab(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(SCREENSHOTS.parent / "unit"),
+    environment = {**os.environ, "PYTHONPATH": str(SCREENSHOTS.parent),
                    "JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
                    "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
     server = subprocess.Popen(
@@ -82,7 +77,7 @@ def open_and_run(browser, lab, name):
         const context = {NOTEBOOK}.context;
         await context.ready; await context.sessionContext.ready; await context.sessionContext.session.kernel.info;
     }}""")
-    last = [i for i, source in enumerate(sources(page)) if source.startswith("widgets.") or "OwnData" in source][-1]
+    last = [i for i, source in enumerate(sources(page)) if holds_a_panel(source)][-1]
     page.evaluate(f"""async () => {{
         const content = {NOTEBOOK}.content;
         content.activeCellIndex = {last};
@@ -97,45 +92,36 @@ def sources(page):
     return page.evaluate(f"() => {NOTEBOOK}.content.widgets.map(cell => cell.model.sharedModel.getSource())")
 
 
-def slider_cells(page):
-    """The cells with widgets, scrolled to one by one."""
-    for i in (i for i, source in enumerate(sources(page)) if source.startswith("widgets.")):
+def holds_a_panel(source):
+    return re.match(r"(widgets|PANELS)\b", source.splitlines()[-1]) or "OwnData" in source
+
+
+def panel_cells(page):
+    """The cells with panels, scrolled to one by one."""
+    for i in (i for i, source in enumerate(sources(page)) if holds_a_panel(source)):
         page.evaluate(f"""async () => {{
             const content = {NOTEBOOK}.content;
             await content.scrollToItem({i}, "center"); content.activeCellIndex = {i};
         }}""")
         cell = page.locator(f'.jp-Cell[data-windowed-list-index="{i}"]')
-        cell.locator(".jp-OutputArea img").wait_for()
+        cell.locator(".mf-square canvas").first.wait_for()
         yield cell
 
 
-def numbers(text):
-    return {float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)}
+def seen(cell):
+    return cell.locator(".mf-words").inner_text(), cell.locator(".mf-square canvas").evaluate_all(
+        "squares => squares.map(square => square.toDataURL())")
 
 
-def settled(page, cell):
-    """Wait until the picture says what the labels of all sliders say, and return both."""
-    for _ in range(100):
-        label = " ".join(cell.locator(".widget-readout").all_inner_texts())
-        alt = cell.locator(".jp-OutputArea img").get_attribute("alt")
-        if numbers(label) <= numbers(alt):
-            return label, alt
-        page.wait_for_timeout(50)
-    raise AssertionError(f"the sliders say {label!r}, the picture {alt!r}")
-
-
-def press(page, cell, key):
-    """Press a key; milliseconds until the picture changed, or None where the slider was at its end."""
-    picture, before = cell.locator(".jp-OutputArea img"), settled(page, cell)
-    source = picture.get_attribute("src")
-    start = time.perf_counter()
-    cell.page.keyboard.press(key)
-    for _ in range(200):
-        if picture.get_attribute("src") != source:
-            return 1000 * (time.perf_counter() - start)
-        page.wait_for_timeout(5)
-    assert settled(page, cell) == before
-    return None
+def changes(cell, act):
+    """Whether an act changes what is seen, within five seconds."""
+    before = seen(cell)
+    act()
+    for _ in range(50):
+        cell.page.wait_for_timeout(100)
+        if seen(cell) != before:
+            return True
+    return False
 
 
 def drag(page, handle, by, steps):
@@ -148,19 +134,6 @@ def drag(page, handle, by, steps):
     page.mouse.up()
 
 
-def milliseconds_to_draw():
-    """What a picture like those of the sliders takes on this machine, in the best of five."""
-    waits = []
-    for _ in range(5):
-        fig = plots.clouds({"samples": torch.randn(4000, 2), "target": torch.randn(4000, 2)}, size=3)
-        plots.png(fig)  # lays it out
-        fig.set_layout_engine("none")
-        start = time.perf_counter()
-        plots.png(fig)
-        waits.append(1000 * (time.perf_counter() - start))
-    return min(waits)
-
-
 def megabytes(lab, page):
     """What the largest kernel holds, and what the page's scripts hold."""
     devtools = page.context.new_cdp_session(page)
@@ -170,85 +143,69 @@ def megabytes(lab, page):
 
 
 @pytest.mark.parametrize("name", ["panels", *WHOLE])
-def test_a_notebook_runs_and_every_slider_moves_its_picture(browser, lab, name, record_property):
+def test_a_notebook_runs_and_every_knob_moves_its_panel(browser, lab, name):
     if name == "panels":
-        written(lab, name, "import test_panels as widgets", *(f"widgets.{panel}()" for panel in PANELS))
+        written(lab, name, "from stage import PANELS", *(f"PANELS[{panel!r}]()" for panel in PANELS))
     page = open_and_run(browser, lab, name)
     errors = page.evaluate(f"""() => {NOTEBOOK}.content.widgets.filter(cell => cell.model.type == "code")
         .flatMap(cell => cell.model.outputs.toJSON()).filter(output => output.output_type == "error")""")
     assert errors == []
     SCREENSHOTS.mkdir(exist_ok=True)
-    waits = []
-    for number, cell in enumerate(slider_cells(page)):
+    if name == "panels":  # from here on the kernel answers nobody
+        page.evaluate(f"() => {{ {NOTEBOOK}.context.sessionContext.session.kernel.requestExecute("
+                      "{ code: 'import time; time.sleep(600)' }) }")
+    for number, cell in enumerate(panel_cells(page)):
         for handle in cell.locator(".noUi-handle").all():
             handle.focus()
-            pressed = [press(page, cell, key) for key in ("ArrowRight", "ArrowLeft")]
-            assert any(pressed)
-            waits += [wait for wait in pressed if wait]
+            at_end = handle.evaluate("handle => handle.ariaValueNow == handle.ariaValueMax")
+            assert changes(cell, lambda: page.keyboard.press("ArrowLeft" if at_end else "ArrowRight"))  # noqa: B023
         for slider in cell.locator(".noUi-target").all():
-            for handle, by in zip(slider.locator(".noUi-handle").all(), (120, -120)):  # the second one of an interval
-                before = settled(page, cell)
-                drag(page, handle, by, steps=5)
-                assert settled(page, cell) != before
+            for handle, by in zip(slider.locator(".noUi-handle").all(), (200, -200)):  # the second one of an interval
+                handle.scroll_into_view_if_needed()
+                if handle.evaluate("handle => handle.ariaValueNow == handle.ariaValueMax"):
+                    by = -200
+                assert changes(cell, lambda: drag(page, handle, by, steps=5))  # noqa: B023
+        for button in cell.locator(".widget-toggle-buttons button:not(.mod-active)").all()[:2]:
+            assert changes(cell, button.click)
+        for menu in cell.locator("select").all():
+            assert changes(cell, lambda: menu.select_option(index=2))  # noqa: B023
+        for handle in cell.locator(".mf-handle").all():
+            handle.focus()
+            assert any(changes(cell, lambda: page.keyboard.press(key)) for key in ("ArrowDown", "ArrowUp"))  # noqa: B023
         if number == 0:  # a long drag costs no memory
             kernel, scripts = megabytes(lab, page)
             drag(page, cell.locator(".noUi-handle").first, by=-100, steps=50)
-            settled(page, cell)
-            assert cell.locator(".jp-OutputArea img").count() == 1
             kernel_now, scripts_now = megabytes(lab, page)
             assert kernel_now < kernel + 50
             assert scripts_now < scripts + 5
-        for menu in cell.locator("select").all():
-            options = menu.locator("option").evaluate_all("options => options.map(option => option.value)")
-            for option in options[:: -max(1, len(options) // 3)]:  # of a long menu, some
-                menu.select_option(option)
-                page.wait_for_function(
-                    "([cell, option]) => cell.querySelector('.jp-OutputArea img').alt.includes(option)",
-                    arg=[cell.element_handle(), option])
         cell.screenshot(path=SCREENSHOTS / f"{name}-{number}.png")
     page.close()
-    drawing = milliseconds_to_draw()
-    record_property(name, f"key to picture, median {statistics.median(waits):.0f} ms; "
-                          f"a picture is drawn in {drawing:.0f} ms")
-    if name == "panels":  # many sliders, few other things to do
-        assert statistics.median(waits) < max(150, 4 * drawing)  # a slow machine draws slowly, too
 
 
-def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, record_property):
+def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab):
     cell = 'from mfutils.show import widgets\nwidgets.OwnData("I")'
     page = open_and_run(browser, lab, written(lab, "own_data", cell))
-    pad, picture = page.locator('canvas[aria-label^="Draw here"]'), page.locator(".jp-OutputArea img")
+    pad = page.locator("canvas.mf-draws")
     pad.wait_for()
 
-    def gaussians():
-        return int(re.search(r"mixture of (\d+) Gaussians", picture.get_attribute("alt"))[1])
-
-    page.evaluate("""() => {
-        window.said = ""
-        new MutationObserver(changes => changes.forEach(({ addedNodes }) => addedNodes.forEach(
-            node => { window.said += node.textContent }))
-        ).observe(document.querySelector(".jp-OutputArea"), { childList: true, subtree: true })
-    }""")
-    waits = []
-
     def after(act):
-        source = picture.get_attribute("src")
-        page.evaluate("() => { window.said = '' }")
-        start = time.perf_counter()
+        before = said()
         act()
-        page.wait_for_function("source => document.querySelector('.jp-OutputArea img').src != source", arg=source)
-        waits.append(1000 * (time.perf_counter() - start))
+        for _ in range(100):
+            page.wait_for_timeout(100)
+            if said() != before:
+                break
         page.wait_for_timeout(500)  # what else was under way
-        assert "Drawing …" in page.evaluate("window.said")
-        return gaussians()
+        return int(re.search(r"mixture of (\d+) Gaussians", said())[1])
 
-    drag(page, pad, by=100, steps=10)
-    page.wait_for_timeout(500)
-    line = gaussians()
-    assert 20 < line < 40  # 100 pixels, one point every 3.5
-    assert after(lambda: drag(page, pad, by=-100, steps=1)) == pytest.approx(2 * line, abs=2)  # no holes
+    def said():
+        return page.locator(".jp-OutputArea").inner_text()
+
+    line = after(lambda: drag(page, pad, by=100, steps=10))
+    assert 20 < line < 60
+    assert after(lambda: drag(page, pad, by=-100, steps=1)) == pytest.approx(2 * line, rel=0.15)  # no holes
     page.get_by_text("clear").click()
-    assert after(lambda: drag(page, pad, by=100, steps=10)) == pytest.approx(line, abs=2)
+    assert after(lambda: drag(page, pad, by=60, steps=10)) < line
     write = page.locator('.jp-OutputArea input[type="text"]')
     write.fill("❀")
     assert after(lambda: write.press("Enter")) > 400
@@ -262,8 +219,5 @@ def test_own_data_is_what_was_drawn_written_or_chosen_last(browser, lab, record_
     assert after(lambda: choose(points)) == 3
     choose({**points, "buffer": b"1,x"})
     page.get_by_text("The file is neither a picture").wait_for()
-    assert gaussians() == 3
     page.locator(".jp-OutputArea").screenshot(path=SCREENSHOTS / "own_data.png")
     page.close()
-    record_property("own data", f"act to picture, {min(waits):.0f} to {max(waits):.0f} ms")
-    assert statistics.median(waits) < max(400, 10 * milliseconds_to_draw())

@@ -71,7 +71,7 @@ def test_the_environment_has_colabs_versions_and_not_our_module():
         [PYTHON, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout.splitlines()}
     wanted = [line for line in (ROOT / "tests" / "colab.txt").read_text("utf-8").splitlines() if "==" in line]
     assert all(have[line.split("==")[0]].startswith(line) for line in wanted)
-    assert not {"mean-flows", "anywidget", "jupytext"} & set(have)
+    assert not {"mean-flows", "jupytext"} & set(have)
 
 
 @needs_colab

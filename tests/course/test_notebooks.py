@@ -63,19 +63,18 @@ def test_source_and_notebook_agree(source, notebook):
     assert content(from_source(source)) == content(notebook)
 
 
-def test_executing_an_unchanged_source_again_changes_no_byte(tmp_path, monkeypatch):
-    """The beginning of a page, as far as its first panel: pictures, tables, text, and frames."""
+def test_executing_an_unchanged_source_again_changes_no_byte(tmp_path):
+    """The beginning of a page, as far as its first panel: pictures, tables, text, and the panel's data."""
     page = jupytext.read(FOLDER / "02_average_velocity.py")
     last = next(i for i, cell in enumerate(page.cells) if cell.source.startswith("widgets."))
     page.cells = page.cells[: last + 1]
     source = tmp_path / "02_beginning.py"
     jupytext.write(page, source, fmt="py:percent")
-    monkeypatch.setattr(make_notebooks, "PANELS", tmp_path / "panels")
     made = []
     for _ in range(2):
         make_notebooks.main(source)
         made.append({path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()})
-    assert len(made[0]) == 3  # the source, the page, a panel
+    assert b"mean-flows.panel+json" in made[0]["02_beginning.ipynb"]
     assert made[0] == made[1]
 
 
@@ -169,10 +168,14 @@ def test_it_opens_with_what_the_reader_will_do_learn_need_and_how_long(notebook)
 
 def test_every_prediction_is_followed_by_what_happened(notebook):
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    lesson = re.findall(r"\*\*(Predict|What happened)", prose.split("## Exercises")[0])
+    lesson = re.findall(r"(?:\*\*|<summary>)(Predict|What happened)", prose.split("## Exercises")[0])
     assert "Predict" in lesson
     for this, following in zip(lesson, [*lesson[1:], "end"]):
         assert (this, following) not in {("Predict", "Predict"), ("Predict", "end")}
+    for cell in notebook.cells:  # folds open and close in one cell, with the blank lines that Markdown wants
+        folds = re.findall(r"<details><summary>What happened</summary>\n\n(?:(?!details>).)+\n\n</details>(?=\n\n|$)",
+                           cell.source, re.DOTALL)
+        assert 2 * len(folds) == len(re.findall("details>", cell.source))
 
 
 def test_its_first_picture_waits_for_no_training(notebook):

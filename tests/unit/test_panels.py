@@ -1,362 +1,214 @@
-"""Every panel, live and as frames: the picture and its text follow the controls."""
+"""Every panel as Python describes it: what is sent, what the knobs are linked to, what is refused. (What is drawn is
+tested in a browser.)"""
 
 import base64
-import io
 import json
-import re
 import sys
 
 import ipywidgets
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from traitlets import TraitError
+from stage import BOARD, CLOUD, PAIRS, PANELS
 
-from mfutils import mixture_of_text
+from mfutils import DISTRIBUTIONS, GaussianMixture, MeanVelocityMLP, VelocityMLP, load_pretrained, mixture_of_text
 from mfutils.show import own_data as own_data_module
-from mfutils.show import plots, widgets
-from mfutils.show.frames import DPI, FRAMES, frames, gutters, put_out_frames
-from mfutils.show.panel import Choice, Interval, Panel
-
-CLOUD = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-LEVELS = 4
-KEYS = [(i, j) for j in range(LEVELS + 1) for i in range(j + 1)]
-COMBINATIONS = [(name, method, n) for name in ("a", "b") for method in ("c", "mean_flow") for n in (1, 2)]
-SQUARES = torch.stack([torch.linspace(1, 0, 51), torch.linspace(1, 0, 51) ** 2], dim=1)  # z_s = (s, s²)
+from mfutils.show import panel as panel_module
+from mfutils.show import widgets
+from mfutils.show.panel import PANEL, WIDGET, described, packed, packed_small
 
 
-def steps_slider():
-    return widgets.steps_slider({1: CLOUD, 8: 2 * CLOUD}, CLOUD, {1: 0.5, 8: 0.25})
+def unpacked(sent):
+    """What math.js makes of packed numbers."""
+    data = base64.b64decode(sent["data"])
+    if sent["bits"] == 16:
+        return torch.from_numpy(np.frombuffer(data, "<f2").astype(float)).view(sent["shape"])
+    whole = torch.from_numpy(np.frombuffer(data, "i1").astype(float)).view(sent["shape"])
+    return torch.where(whole == -128, torch.nan, whole * sent["scale"])
 
 
-def error_slider():
-    errors = {key: torch.full((16,), sum(key) / 10) for key in KEYS}
-    return widgets.error_slider(errors, {key: key[0] + key[1] / 10 for key in KEYS}, LEVELS)
-
-
-def comparison_panel():
-    samples = {key: (k + 1) / 4 * CLOUD for k, key in enumerate(COMBINATIONS)}
-    return widgets.comparison_panel(samples, {"a": CLOUD, "b": -CLOUD},
-                                    {key: k / 10 for k, key in enumerate(COMBINATIONS)})
-
-
-def field_slider():
-    places = plots.grid(3)
-    return widgets.field_slider({t: (t * CLOUD, t * places) for t in (1.0, 0.5)})
-
-
-def euler_slider():
-    states = {1: [[1.0, 1.0], [0.0, 0.0]], 2: [[1.0, 1.0], [0.0, 1.0], [0.0, 0.5]]}
-    paths = torch.stack([SQUARES], dim=1).float()
-    return widgets.euler_slider(paths, {n: torch.tensor(path)[:, None] for n, path in states.items()})
-
-
-def swing_slider():
-    z_t, ahead = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])
-    tips = {"(v, 0, 1)": torch.tensor([0.0, 1.0]), "(v, 0, 0)": torch.tensor([0.0, 0.5])}
-    return widgets.swing_slider(SQUARES, torch.zeros(2), {(name, t): (t * 2 * z_t, t * 2 * ahead, tip)
-                                                          for name, tip in tips.items() for t in (0.5, 1.0)})
-
-
-def journey_slider():
-    return widgets.journey_slider(CLOUD, {1.0: CLOUD, 0.5: CLOUD / 2, 0.0: -CLOUD})
-
-
-def noise_slider():
-    one = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
-    return widgets.noise_slider({(name, r): (k * one, k * (3 - r) * one) for k, name in enumerate("ab", start=1)
-                                 for r in (0.5, 0.0)})
-
-
-def case_panel():
-    keys = [(data, steps, case) for data in ("a", "b") for steps in (1, 8) for case in ("x: one", "x: two", "y: one")]
-    return widgets.case_panel({key: (k + 1) / 9 * CLOUD for k, key in enumerate(keys)}, {"a": CLOUD, "b": -CLOUD},
-                              {key: f"TV {k / 10}" for k, key in enumerate(keys)})
-
-
-def image_panel():
-    keys = [(method, nfe) for method in ("a", "b") for nfe in (1, 2)]
-    images = {key: torch.full((4, 9), k / 2 - 1) for k, key in enumerate(keys[:3])}  # the last was not made
-    return widgets.image_panel(images, ("method", "NFE"), {key: f"NFE: {key[1]}, {k} found" for k, key in
-                                                           enumerate(images)}, columns=2)
-
-
-def picture(box):
-    """The <img> of a live panel: its alternative text and its data."""
-    pattern = r'<img alt="(.*?)" width="\d+" src="data:image/png;base64,([^"]*)">'
-    return re.search(pattern, box.children[-1].value).groups()
-
-
-def pixels(data):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
-
-
-def test_the_steps_slider_shows_the_number_of_steps_and_the_distance():
-    panel = steps_slider()
+@pytest.mark.parametrize("name", PANELS)
+def test_a_panel_is_json_and_its_knobs_are_linked_to_the_canvas(name, monkeypatch):
+    """In a notebook a knob is a slider of ipywidgets, linked in the browser to a trait of the canvas."""
+    panel, links = PANELS[name](), []
+    monkeypatch.setattr(ipywidgets, "jslink", lambda source, target: links.append((source, target)))
+    assert len(json.dumps(panel.spec(), allow_nan=False)) < 150_000
     box = panel.live()
-    slider, cloud = box.children[0], panel.figure.axes[0].lines[0]
-    alt, before = picture(box)
-    assert "steps: 1," in alt
-    slider.value = 8
-    alt, after = picture(box)
-    assert "steps: 8," in alt
-    assert "0.250" in alt
-    assert before != after
-    assert cloud.get_xydata() == pytest.approx(2 * CLOUD.numpy(), abs=1e-6)
-    slider.value = 1
-    assert picture(box)[1] == before
+    *knobs, canvas = box.children
+    assert len(knobs) == len(panel.knobs)
+    for knob, made in zip(panel.knobs, knobs):
+        trait = "value" if knob["kind"] in {"time", "interval"} else "index"
+        assert ((made, trait), (canvas, knob["key"])) in links
+        start = getattr(made, trait)
+        assert start == (tuple(panel.state[knob["key"]]) if knob["kind"] == "interval" else panel.state[knob["key"]])
+    for key, value in panel.state.items():
+        assert getattr(canvas, key) == value
+        assert key in canvas.keys  # it is synchronised
+    assert set(canvas.spec["shared"]) == set(panel.shipped)
 
 
-def arrows_of(panel):
-    """Start and step of every arrow in a panel's first picture."""
-    quivers = [child for child in panel.figure.axes[0].get_children() if hasattr(child, "U")]
-    return [[*start, *step] for quiver in quivers
-            for start, *step in zip(quiver.get_offsets().tolist(), quiver.U.tolist(), quiver.V.tolist())]
-
-
-def test_the_swing_slider_says_by_how_much_the_tip_misses():
-    panel = swing_slider()
-    alt = panel.draw("(v, 0, 0)", 0.5)
-    assert "misses the new one's by 0.500" in alt
-    assert arrows_of(panel) == [[0, 0, 1, 0], [0, 0, 1, 1], [1, 0, 0, 0.5]]  # old chord, new chord, tip
-    assert "by 0.000" in panel.draw("(v, 0, 1)", 0.5)
-
-
-def test_the_euler_slider_draws_every_step_and_says_how_far_they_miss():
-    panel = euler_slider()
-    assert "Steps: 1" in panel.draw(1)
-    assert arrows_of(panel) == [[1, 1, -1, -1]]
-    assert "by 0.50 (rms)" in panel.draw(2)
-    assert arrows_of(panel) == [[1, 1, -1, 0], [0, 1, 0, -0.5]]
-
-
-def test_the_noise_slider_shows_and_measures_both_clouds():
-    panel = noise_slider()
-    assert "marginal tangent: 2.00; conditional tangent: 6.00" in panel.draw("b", 0.0)
-    assert [ax.lines[0].get_xydata().tolist() for ax in panel.figure.axes] == [[[2, 0], [0, -2]], [[6, 0], [0, -6]]]
-
-
-def test_the_field_and_the_journey_show_the_time_they_name():
-    panel = field_slider()
-    panel.draw(0.5)
-    half = arrows_of(panel)
-    panel.draw(1.0)
-    assert arrows_of(panel) != half
-    panel = journey_slider()
-    panel.draw(0.0)
-    (cloud,) = panel.figure.axes[0].collections
-    assert np.asarray(cloud.get_offsets()) == pytest.approx(-CLOUD.numpy())
-    assert np.asarray(cloud.get_array()) == pytest.approx(torch.atan2(CLOUD[:, 1], CLOUD[:, 0]).numpy())  # of its noise
-
-
-def test_a_comparison_that_was_not_made_is_said_to_be_none():
-    panel = widgets.comparison_panel({("a", "x", 1): CLOUD, ("a", "y", 2): CLOUD, ("a", "x", 2): CLOUD}, {"a": CLOUD},
-                                     dict.fromkeys([("a", "x", 1), ("a", "y", 2), ("a", "x", 2)], 0.5))
-    assert [control.name for control in panel.controls] == ["method", "NFE"]  # one distribution needs no menu
-    assert "not made" in panel.draw("y", 1)
-    assert len(panel.figure.axes[0].lines[0].get_xydata()) == 0
-    assert "0.500" in panel.draw("y", 2)
-
-
-def test_any_two_cases_stand_side_by_side():
-    panel = case_panel()
-    alt = panel.draw("x: two", "y: one", "b", 8)
-    assert "b, steps: 8. Left: x: two, TV 1.0. Right: y: one, TV 1.1." in alt
-    shown = [ax.lines[0].get_xydata() for ax in panel.figure.axes]
-    for points, expected in zip(shown, (11 / 9 * CLOUD, 12 / 9 * CLOUD, -CLOUD)):
-        assert points == pytest.approx(expected.numpy(), abs=1e-6)
-
-
-def test_a_page_without_a_kernel_keeps_the_left_one():
-    pictures = frames(case_panel())["pictures"]
-    assert len(pictures) == 2 * 2 * 2
-    assert {alt.split("Left: ")[1].split(",")[0] for alt, _ in pictures.values()} == {"x: one"}
-
-
-def test_the_chord_slider_reports_the_average_velocity_and_draws_its_chord():
-    panel = widgets.chord_slider(SQUARES)
-    box = panel.live()
-    slider = box.children[0]
-    slider.value = (0.2, 0.8)
-    assert "u = (1.00, 1.00)" in picture(box)[0]
-    drawn = [line.get_xydata().tolist() for line in panel.figure.axes[0].lines]
-    ends = [[pytest.approx(0.8), pytest.approx(0.64)], [pytest.approx(0.2), pytest.approx(0.04)]]
-    assert drawn.count(ends) == 1
-    assert arrows_of(panel) == [[pytest.approx(x) for x in (0.2, 0.04, 0.6, 0.6)]]  # from z_r to z_t
-    slider.value = (0.5, 0.5)
-    assert "velocity v" in picture(box)[0]
-
-
-def test_r_after_t_is_impossible():
-    slider = Interval(10).widget()
-    with pytest.raises(TraitError, match="lower > upper"):
-        slider.value = (0.8, 0.3)
-    assert slider.value == (0.0, 1.0)
-
-
-def test_the_error_slider_reads_the_interval_it_shows():
-    panel = error_slider()
-    box, shown = panel.live(), panel.figure.axes[0].images[0]
-    for i, j in KEYS:
-        box.children[0].value = (i / LEVELS, j / LEVELS)
-        assert f"rms error {i + j / 10:.3f}" in picture(box)[0]
-        panel.draw((i / LEVELS, j / LEVELS))  # a picture shown before is not drawn again
-        assert shown.get_array().mean() == pytest.approx((i + j) / 10)
-
-
-def test_the_comparison_panel_finds_every_combination():
-    panel = comparison_panel()
-    box, (left, right) = panel.live(), panel.figure.axes
-    for k, key in enumerate(COMBINATIONS):
-        for control, value in zip(box.children, key):
-            control.value = value
-        assert f"sliced W2 {k / 10:.3f}" in picture(box)[0]
-        panel.draw(*key)
-        assert left.lines[0].get_xydata() == pytest.approx((k + 1) / 4 * CLOUD.numpy(), abs=1e-6)
-        assert right.lines[0].get_xydata() == pytest.approx((1 if key[0] == "a" else -1) * CLOUD.numpy(), abs=1e-6)
-
-
-def test_the_image_panel_shows_its_sheet_or_says_that_there_is_none():
-    panel = image_panel()
-    box, shown = panel.live(), panel.figure.axes[0].images[0]
-    box.children[1].value = 2
-    assert "method a, NFE 2: handwritten digits; NFE: 2, 1 found." in picture(box)[0]
-    panel.draw("a", 2)
-    assert shown.get_array().shape == (10, 10)
-    assert sorted(set(shown.get_array().flatten())) == [-1, -0.5]
-    box.children[0].value = "b"
-    assert "not made" in picture(box)[0]
-    panel.draw("b", 2)
-    assert set(shown.get_array().flatten()) == {-1}
-
-
-@pytest.mark.parametrize("make", [
-    steps_slider, lambda: widgets.chord_slider(SQUARES), error_slider, comparison_panel, field_slider, euler_slider,
-    swing_slider, journey_slider, noise_slider, image_panel,
-], ids=["steps", "chord", "error", "comparison", "field", "euler", "swing", "journey", "noise", "images"])
-def test_every_frame_is_the_picture_that_its_labels_name(make):
-    """Knob by knob: the frame at a position shows what the live panel shows at the value of its label; every third."""
-    page = frames(make())
-    labels = [json.loads(text.replace("&quot;", '"')) for text in re.findall(r'data-labels="(.*?)"', page["markup"])]
-    menus = [re.findall(r"<option.*?>(.*?)<", menu) for menu in re.findall(r"<select.*?</select>", page["markup"])]
-    ordered = 'name="r"' in page["markup"] and 'name="t"' in page["markup"]
-    every = menus + labels
-    size = len(every[0])
-    assert max(map(len, every)) <= 11  # there is a picture for every combination
-    assert len(page["pictures"]) == (size * (size + 1) // 2 if ordered else np.prod([len(knob) for knob in every]))
-    live = make()
-    for key, (alt, chosen) in list(page["pictures"].items())[::3]:
-        values = [knob[int(position)] for knob, position in zip(every, key.split(","))]
-        if ordered:
-            values = [tuple(float(text) for text in values)]
-        else:
-            values = [next(option for option in control.options if str(option) == text)
-                      for control, text in zip(live.controls, values)]
-        assert alt == live.draw(*values)
-        here, left = Image.open(io.BytesIO(plots.png(live.figure, DPI))).convert("RGB"), 0
-        live.figure.set_layout_engine("none")
-        for strip in (pixels(page["strips"][number].split(",")[1]) for number in chosen):
-            cut = here.crop((left, 0, left + strip.shape[1], here.height)).quantize(256, Image.Quantize.MAXCOVERAGE)
-            assert (strip == np.asarray(cut.convert("RGB"))).all()
-            left += strip.shape[1]
-        assert left == here.width
-
-
-def test_what_repeats_in_a_panels_pictures_is_stored_once_and_nothing_is_cut_through():
-    panel = frames(comparison_panel())
-    target = {key[0]: chosen[-1] for key, (_, chosen) in panel["pictures"].items()}
-    assert len(target) == 2  # by distribution
-    assert all(chosen[-1] == target[key[0]] for key, (_, chosen) in panel["pictures"].items())
-    white = np.full((4, 40, 3), 255, np.uint8)
-    one, other = white.copy(), white.copy()
-    one[:, 5:10] = other[1, 25] = 0
-    assert gutters([one, other]) == [0, 17, 40]  # the middle of 10 to 25; what is white at the ends is no gutter
-    assert gutters([one, other], least=16) == [0, 40]
-
-
-def test_a_page_shows_the_first_picture_before_any_script_runs():
-    panel = frames(steps_slider())
-    alt, chosen = panel["pictures"]["0"]
-    assert f'aria-label="{alt}"' in panel["markup"]
-    assert re.findall(r'<img [^>]*src="(.*?)"', panel["markup"]) == [panel["strips"][number] for number in chosen]
-
-
-def test_a_panel_is_live_until_frames_are_asked_for(monkeypatch):
+def test_a_panel_is_displayed_live_and_as_data(monkeypatch):
     shown = []
-    for module in ("panel", "frames"):
-        monkeypatch.setattr(f"mfutils.show.{module}.display", lambda what, **_: shown.append(what))
-    monkeypatch.setattr(Panel, "_ipython_display_", Panel._ipython_display_)  # as it was, afterwards
-    steps_slider()._ipython_display_()
-    put_out_frames()
-    steps_slider()._ipython_display_()
-    live, page = shown
-    assert isinstance(live, ipywidgets.VBox)
-    assert page[FRAMES]["markup"].startswith('<figure class="panel">')
+    monkeypatch.setattr(panel_module, "display", lambda data, raw: shown.append(data))
+    panel = PANELS["chord"]()
+    panel._ipython_display_()
+    assert shown[0][PANEL] == panel.spec()
+    assert shown[0][WIDGET]["model_id"]
+    assert "run this cell" in shown[0]["text/plain"]
 
 
-def test_text_is_escaped_and_pictures_do_not_pile_up():
-    fig, _ = plots.planes(["x"])
-    panel = Panel([Choice("<k>", range(300))], fig, lambda value: f'"{value}" < 301')
-    box = panel.live()
-    for value in range(1, 20):
-        box.children[0].value = value
-    assert box.children[-1].value.count("<img") == 1
-    assert "&quot;19&quot; &lt; 301" in box.children[-1].value
+def test_without_anywidget_a_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mfutils.show.canvas", None)
+    assert "pip install anywidget" in PANELS["chord"]().live().value
+    own = widgets.OwnData("I")
+    assert "pip install anywidget" in own.children[1].value
+    own.children[0].children[0].value = "O"
+    assert torch.equal(own.distribution.means, mixture_of_text("O").means)
 
 
-def test_figures_are_not_registered_with_pyplot():
-    import matplotlib.pyplot as plt
+def test_packed_numbers_come_back():
+    values = torch.tensor([[1.5, -2.25], [float("nan"), 0.001]])
+    assert unpacked(packed(values)).numpy() == pytest.approx(values.numpy(), rel=1e-3, nan_ok=True)
+    assert unpacked(packed_small(values)).numpy() == pytest.approx(values.numpy(), abs=2.25 / 254, nan_ok=True)
+    assert unpacked(packed_small(torch.zeros(3))).tolist() == [0, 0, 0]
 
-    steps_slider().live()
-    assert plt.get_fignums() == []
+
+@pytest.mark.parametrize("network", [MeanVelocityMLP, VelocityMLP])
+@pytest.mark.parametrize("activation", [torch.nn.GELU, torch.nn.SiLU, torch.nn.Tanh, torch.nn.ReLU])
+def test_a_network_is_sent_as_its_layers(network, activation):
+    torch.manual_seed(0)
+    net = network(8, 2, activation=activation)
+    sent = described(net)
+    assert sent["activation"] == activation.__name__
+    for (weight, bias), layer in zip(sent["layers"], net.net[::2], strict=True):
+        assert unpacked(weight).numpy() == pytest.approx(layer.weight.detach().numpy(), abs=1e-3)
+        assert unpacked(bias).numpy() == pytest.approx(layer.bias.detach().numpy(), abs=1e-3)
+
+
+class Twice(MeanVelocityMLP):
+    def forward(self, z, r, t):
+        return 2 * super().forward(z, r, t)
+
+
+class Circles(MeanVelocityMLP):
+    def features(self, z, r, t):
+        return torch.cat([z, t.sin(), t.cos()], dim=1)
+
+
+def hooked():
+    net = MeanVelocityMLP(8, 2)
+    net.net[0].register_forward_hook(lambda module, given, out: 2 * out)
+    return net
+
+
+@pytest.mark.parametrize(("make", "says"), [
+    (lambda: Twice(8, 2), "something else"),
+    (lambda: Circles(8, 2), "something else"),
+    (hooked, "something else"),
+    (lambda: MeanVelocityMLP(8, 2, activation=torch.nn.ELU), "GELU"),
+    (lambda: MeanVelocityMLP(8, 2, activation=lambda: torch.nn.GELU("tanh")), "GELU"),
+    (lambda: MeanVelocityMLP(8, 2, d=3), "plane"),
+    (lambda: GaussianMixture(torch.randn(3, 3), 0.1), "plane"),
+    (lambda: lambda z, r, t: z, "MeanVelocityMLP or VelocityMLP"),
+], ids=["forward", "features", "hook", "activation", "approximate", "space", "mixture in space", "function"])
+def test_what_the_page_cannot_compute_is_refused_in_words(make, says):
+    with pytest.raises(ValueError, match=says):
+        widgets.explore(make())
+
+
+def test_a_comparison_sends_a_network_once_and_leaves_out_what_was_not_made():
+    net = VelocityMLP(8, 2)
+    solvers = {"flow matching, Euler": (net, "Euler"), "flow matching, midpoint": (net, "midpoint")}
+    panel = widgets.comparison({"checkerboard": solvers}, {("checkerboard", "flow matching, Euler", 1): 0.5,
+                                                            ("checkerboard", "flow matching, midpoint", 2): 0.25})
+    assert panel.data["data"][0]["networks"][1] == 0
+    assert panel.data["texts"] == [["0.500", None, None, "0.250"]]
+    assert panel.knobs == []  # one distribution needs no keys
+
+
+def test_clouds_stand_where_their_knobs_look():
+    """A square of `choices` shows the item at the sum of position × stride."""
+    panel = PANELS["cases"]()
+    left, right, target = panel.data["squares"]
+    points = unpacked(left["items"])
+    names, every, numbers = ("x: one", "x: two", "y: three"), ("checkerboard", "spiral"), (1, 8)
+    order = [(data, steps, case) for data in every for steps in numbers for case in names]
+    for state in np.ndindex(3, 2, 2):
+        chosen = sum(left["by"].get(key, 0) * k for key, k in zip(("left", "data", "steps"), state))
+        k = order.index((every[state[1]], numbers[state[2]], names[state[0]]))
+        expected = (k + 1) / 9 * CLOUD
+        expected = expected.where(expected.abs() < 3.1, torch.nan)
+        assert points[chosen].numpy() == pytest.approx(expected.numpy(), abs=0.02, nan_ok=True)
+        assert f"TV {k / 10}" in left["titles"][chosen]
+    assert right["items"] == {"same": 0}
+    assert unpacked(target["items"])[1].numpy() == pytest.approx(-CLOUD.numpy(), abs=2e-3)
+
+
+def test_the_error_of_every_interval_is_sent_in_the_order_of_the_triangle():
+    panel = PANELS["error"]()
+    maps = unpacked(panel.data["errors"])
+    for i, j in PAIRS:
+        number = j * (j + 1) // 2 + i  # as scenes.js counts
+        assert maps[number].mean().item() == pytest.approx((i + j) / 10, abs=0.01)
+        assert panel.data["rms"][number] == i + j / 10
+
+
+def test_shared_networks_go_by_their_names():
+    panel = widgets.race()
+    assert "checkerboard-flow_matching" in panel.shipped
+    assert "layers" not in json.dumps(panel.spec())
+    (weight, _), *_ = panel_module.shipped("checkerboard-mean_flow")["layers"]
+    assert torch.equal(unpacked(weight).float(), load_pretrained("checkerboard", "mean_flow").net[0].weight)
+
+
+def test_distributions_are_described_exactly():
+    assert described(BOARD) == {"board": True}
+    spiral = DISTRIBUTIONS["spiral"]
+    assert torch.tensor(described(spiral)["means"]).double().numpy() == pytest.approx(spiral.means.numpy(), abs=1e-6)
 
 
 def own_data():
-    panel = widgets.OwnData("I")
-    (write, choose, _), (pad, image), state = panel.children[0].children, panel.children[1].children, panel.children[2]
-    return panel, write, choose, pad, image, state
+    own = widgets.OwnData("I")
+    (write, choose, _), panel, state = own.children[0].children, own.children[1], own.children[2]
+    return own, write, choose, panel.children[-1], state
 
 
 def test_own_data_is_what_came_last():
-    panel, write, _, pad, image, state = own_data()
-    first = panel.distribution
+    own, write, _, canvas, state = own_data()
+    assert len(canvas.means) == len(own.distribution.means)
+    first = own.distribution
     write.value = "❀"
-    flower = panel.distribution
+    flower = own.distribution
     assert flower is not first
-    assert f"{len(flower.means)} Gaussians" in image.value
-    pad.points = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.1]]
-    assert len(panel.distribution.means) == 3
-    assert "3 Gaussians" in image.value
-    assert state.value == ""
-    drawn = panel.distribution
-    pad.points = []  # cleared, to draw anew
-    assert panel.distribution is drawn
-    assert state.value == ""
+    assert f"{len(flower.means)} Gaussians" in state.value
+    assert torch.tensor(canvas.means).numpy() == pytest.approx(flower.means.numpy(), abs=1e-3)
+    canvas.set_state(dict(ink=[0.1, 0.1, 0.2, 0.2, 0.3, 0.1], means=[]))  # as a pen does
+    drawn = own.distribution
+    assert len(drawn.means) == 3
+    canvas.set_state(dict(ink=[]))  # cleared, to draw anew
+    assert own.distribution is drawn
 
 
 def test_own_data_keeps_the_last_that_worked_and_says_what_is_wrong():
-    panel, write, _, _, image, state = own_data()
-    before = panel.distribution, image.value
+    own, write, _, canvas, state = own_data()
+    before, shown = own.distribution, canvas.means
     write.value = "  "
     assert "text is empty" in state.value
-    assert (panel.distribution, image.value) == before
+    assert own.distribution is before
+    assert canvas.means == shown
 
 
 @pytest.mark.parametrize(("text", "says"), [("恐", "font has no"), (" ", "text is empty")])
 def test_own_data_has_a_distribution_though_the_first_text_cannot_be_drawn(text, says):
-    panel = widgets.OwnData(text)
-    (write, *_), (_, image), state = panel.children[0].children, panel.children[1].children, panel.children[2]
-    flower = mixture_of_text("❀").means
-    assert torch.equal(panel.distribution.means, flower)
-    assert f"a mixture of {len(flower)} Gaussians" in image.value
+    own = widgets.OwnData(text)
+    write, state = own.children[0].children[0], own.children[2]
+    assert torch.equal(own.distribution.means, mixture_of_text("❀").means)
     assert says in state.value
     assert state.value.endswith("The picture shows ❀ instead.")
     write.value = "  "
     assert state.value.endswith("The picture still shows the last one that worked.")
     write.value = "I"
-    assert torch.equal(panel.distribution.means, mixture_of_text("I").means)
-    assert state.value == ""
+    assert torch.equal(own.distribution.means, mixture_of_text("I").means)
 
 
 @pytest.mark.parametrize("value", [
@@ -365,11 +217,3 @@ def test_own_data_has_a_distribution_though_the_first_text_cannot_be_drawn(text,
 ], ids=["7", "8"])
 def test_an_uploaded_file_is_read_in_both_versions_of_ipywidgets(value):
     assert own_data_module.uploaded(value) == b"1 2\n3 4"
-
-
-def test_without_anywidget_there_is_no_pad_but_a_word_about_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mfutils.show.pad", None)
-    panel, write, _, pad, _, _ = own_data()
-    assert "pip install anywidget" in pad.value
-    write.value = "O"
-    assert "Gaussians" in panel.children[1].children[1].value

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from colorspacious import cspace_convert, deltaE
 from matplotlib import style
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
@@ -35,11 +37,12 @@ def test_colours_differ_under_full_colour_blindness(blindness):
 def test_the_scoreboard_says_each_number_and_stars_what_cannot_be_told_from_perfect():
     assert list(plots.METHOD) == list(METHODS)
     rows = {"flow matching, Euler": {1: 104.2, 2: None}, "mean flow": {1: 1.86, 2: 0.98}}
-    fig = figures.scoreboard({"board": rows, "moon": rows}, {("moon", "mean flow", 2)}, "distance ÷ floor")
-    for ax, star in zip(fig.axes, ("", "★")):
-        assert [text.get_text() for text in ax.texts] == ["104", "1.86", "0.98" + star]
-    colours = [text.get_color() for text in fig.axes[0].get_yticklabels()]
-    assert colours == [plots.METHOD["flow_matching"], plots.METHOD["mean_flow"]]
+    pictures = figures.scoreboard({"board": rows, "moon": rows}, {("moon", "mean flow", 2)}, "distance ÷ floor")
+    for title, star in (("board", ""), ("moon", "\n★")):
+        assert [text.get_text() for text in pictures[title].axes[0].texts] == ["104", "1.86", "0.98" + star]
+    colours = [text.get_color() for text in pictures["board"].axes[0].get_yticklabels()]
+    assert colours == [plots.METHOD["flow_matching"], plots.IN_TEXT[plots.METHOD["mean_flow"]]]
+    assert list(pictures) == ["board", "moon", "distance ÷ floor"]
 
 
 def test_a_table_marks_what_is_worse_or_better_and_not_by_colour_alone(monkeypatch):
@@ -58,18 +61,61 @@ def luminance(colour):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts))
 
 
-def test_figures_are_ink_on_white_whatever_a_matplotlibrc_says():
-    """Every text of every figure stands out, at 4.5 : 1 or more in a dark style, too; ticks are greyer on purpose."""
-    with style.context("dark_background"):
-        figs = [figures.paths({"a title": torch.randn(5, 9, 2)}), plots.heat({"heat": torch.rand(16)}, 1, "label"),
-                figures.histograms({"one": torch.rand(50)}, "x"), figures.time_pairs(*torch.rand(2, 30, 1)),
-                plots.sheets({"sheet": torch.zeros(10, 64)}, 5)]
-        pictures = [Image.open(io.BytesIO(plots.png(fig))).convert("RGB") for fig in figs]
-    for fig, picture in zip(figs, pictures):
-        assert picture.getpixel((2, 2)) == (255, 255, 255)
-        for text in (text for text in fig.findobj(Text) if text.get_text() and text.get_color() != "#888888"):
-            assert 1.05 / (luminance(text.get_color()) + 0.05) > 4.5, text
+@pytest.fixture(params=["default", "dark_background"])
+def pictures(request):
+    """A picture of each kind that has text, whatever a matplotlibrc says."""
+    values, path = torch.rand(16), torch.randn(9, 2)
+    with style.context(request.param):
+        return [*plots.heat({"t = 1": values, "t = 2": values, "t = 3": values}, 1, "label").values(),
+                *figures.chords(path, [(0.0, 0.5), (0.0, 1.0), (0.5, 1.0)]).values(),
+                *figures.swings(path, path[0], {"t = 0": path[:3], "t = 1": path[3:6]}).values(),
+                *figures.scoreboard({"moon": {method: {1: 1.5, 2: None} for method in METHODS}}, set(), "x").values(),
+                figures.histograms({"one": values}, "x"), figures.time_pairs(*torch.rand(2, 30, 1)),
+                figures.loss_curve(torch.rand(200), 0.1, {100: 0.5, 200: 0.2}), figures.targets(path, path[0], path[1]),
+                figures.sweep({"a": {0: 1, 1: 2}, "b": {0: 2, 1: 1}}, "x", "y"),
+                figures.loss_and_quality({"a": (1, 0.1), "b": (2, 0.5)}, {"a": "above"}, "x", "y")]
+
+
+def test_what_a_picture_says_can_be_read_on_a_phone(pictures):
+    """Ink on white at 4.5 : 1 or more (but for numbers on tiles), and eleven pixels of a column of 360."""
+    for fig in pictures:
+        column = 0.48 * 360 if fig.get_figwidth() * 72 < 300 else 360
+        small = min(1, column / (fig.get_figwidth() * 72))
+        for text in (text for text in fig.findobj(Text) if text.get_text() and text.get_visible()):
+            assert text.get_fontsize() * small >= 11, text
+            on_a_tile = text.axes and text.axes.images and text in text.axes.texts
+            assert on_a_tile or 1.05 / (luminance(text.get_color()) + 0.05) > 4.5, text
         assert all(luminance(ax.get_facecolor()[:3]) == pytest.approx(1) for ax in fig.axes)
+        corner = Image.open(io.BytesIO(plots.png(fig))).convert("RGB").getpixel((4, 4))
+        assert corner == (255, 255, 255) or fig.axes[0].images
+
+
+@pytest.mark.parametrize(("n", "across"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 3), (6, 3), (7, 4), (8, 4), (9, 3)])
+def test_squares_stand_at_most_four_abreast_in_full_rows(n, across):
+    width = round(72 * plots.abreast(n))
+    assert 180 <= width <= 340
+    assert (across + 1) * (width + plots.GAP) > plots.PAGE or across == n
+    assert across * (width + plots.GAP) - plots.GAP <= plots.PAGE
+
+
+def test_a_shown_picture_has_its_title_as_text_and_the_first_one_the_words(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", lambda data, raw: shown.append(data))
+    points = torch.zeros(3, 2)
+    plots.show(plots.clouds({"mean_flow, 1 NFE": points, "a < b": points}), 'All "words".')
+    plots.show(plots.gallery({"roads": {"t": points}, "field": {"t": points}}), "Two rows.")
+    plots.show(Figure(figsize=(1, 2)), "Alone.")
+    assert [data["text/plain"] for data in shown] == ['All "words".', "Two rows.", "Alone."]
+    flat, nested, alone = (data["text/html"] for data in shown)
+    assert re.findall(r'<img alt="(.*?)" width="340" src="data:image/png;base64,', flat) == [
+        "All &quot;words&quot;.", "a &lt; b"]
+    assert re.findall(r"<figcaption[^>]*>(.*?)<", flat) == ["mean flow, 1 NFE", "a &lt; b"]
+    assert flat.count(plots.in_text("mean_flow")) == 1  # the title that names it
+    assert re.findall(r'alt="(.*?)"', nested) == ["Two rows.", "field t"]
+    assert nested.index(">roads<") < nested.index("<img") < nested.index(">field<")
+    assert 'width="72"' in alone
+    assert 'height="144"' in alone
+    assert "figcaption" not in alone
 
 
 def test_harm_is_red_for_worse_blue_for_better_and_nothing_where_it_is_unknown():
@@ -79,27 +125,27 @@ def test_harm_is_red_for_worse_blue_for_better_and_nothing_where_it_is_unknown()
     assert [r > b for r, b in zip(red, blue)] == [False] * 3 + [True] * 3
 
 
-def test_arrows_are_drawn_in_the_units_of_the_plane_and_move():
-    fig, (ax,) = plots.planes([""])
-    artist = plots.arrows(ax, torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, -1.0]]))
+def quiver(ax):
+    (artist,) = [child for child in ax.get_children() if hasattr(child, "U")]
+    return artist
+
+
+def test_arrows_are_drawn_in_the_units_of_the_plane():
+    _, (ax,) = plots.planes([""])
+    plots.arrows(ax, torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, -1.0]]))
+    artist = quiver(ax)
     assert (artist.scale, artist.scale_units, artist.angles) == (1, "xy", "xy")
-    plots.aim(artist, torch.tensor([[1.0, 1.0]]), torch.tensor([[-1.0, 0.5]]))
-    assert artist.get_offsets().tolist() == [[1, 1]]
-    assert (artist.U.tolist(), artist.V.tolist()) == ([-1.0], [0.5])
+    assert artist.get_offsets().tolist() == [[0, 1]]
+    assert (artist.U.tolist(), artist.V.tolist()) == ([2.0], [-1.0])
 
 
 def test_the_field_points_to_data_where_points_are():
     places = plots.grid(3)  # centres at −2, 0, 2
-    fig, (ax,) = plots.planes([""])
-    move = plots.flow_field(ax, torch.tensor([[2.0, 2.0]]), places)
-    (quiver,) = [child for child in ax.get_children() if hasattr(child, "U")]
-
-    def drawn():
-        return np.stack([quiver.U, quiver.V], axis=1)[~quiver.Umask].tolist()
-
-    assert drawn() == [[-0.25, -0.25]]  # −v / 8, and no arrow where nobody is
-    move(torch.tensor([[-2.0, 0.0]]), places)
-    assert drawn() == [[0.25, 0]]
+    _, (ax,) = plots.planes([""])
+    plots.flow_field(ax, torch.tensor([[2.0, 2.0]]), places)
+    artist = quiver(ax)
+    drawn = np.stack([artist.U, artist.V], axis=1)[~artist.Umask].tolist()
+    assert drawn == [[-0.25, -0.25]]  # −v / 8, and no arrow where nobody is
 
 
 def test_a_label_has_its_methods_colour_however_it_is_written():
@@ -112,7 +158,7 @@ def test_a_label_has_its_methods_colour_however_it_is_written():
 
 
 def test_a_cloud_may_carry_a_gradient():
-    assert len(plots.clouds({"samples": torch.zeros(3, 2, requires_grad=True)}).axes) == 1
+    assert list(plots.clouds({"samples": torch.zeros(3, 2, requires_grad=True)})) == ["samples"]
 
 
 def test_a_table_is_html_with_a_plain_text_twin(monkeypatch):
@@ -141,4 +187,4 @@ def test_a_histogram_of_one_value_is_a_line():
     fig = figures.histograms({"spread": torch.linspace(0, 2, 50), "one": torch.zeros(50)}, "distance")
     (ax,) = fig.axes
     assert [list(line.get_xdata()) for line in ax.lines] == [[0, 0]]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["spread", "one"]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["spread", "one"]

@@ -1,0 +1,361 @@
+// One canvas for all panels. A scene (scenes.js) turns the state of knobs and handles into squares full of layers; here
+// they are drawn, dragged and said in words. The model keeps the state: anywidget's in a notebook, where sliders are
+// linked to it in the browser, and a plain one on a page (panels.js).
+const M = mathematics(), MOVING = 450, QUIET = 700  // ms: of a change of state; until the words are read out
+const LIGHT = { ink: "#222222", data: "#3D5A78", noise: "#858585", flow_matching: "#0072B2", mean_flow: "#D55E00",
+                improved_mean_flow: "#E69F00", self_distilled_mean_flow: "#009E73", pale: "#E8A87C", ground: "#ffffff" }
+const DARK = { ink: "#ececec", data: "#9DBBD8", noise: "#9a9a9a", flow_matching: "#56B4E9", mean_flow: "#F08A3C",
+               improved_mean_flow: "#F5C04A", self_distilled_mean_flow: "#35CBA0", pale: "#8A5A3A", ground: "#1b1b1b" }
+const AROUND = ["1e8fee", "7a7cf0", "ac6ad8", "cd5cac", "de5774", "de602f", "bf7b0f", "9f8d0e", "699f08", "16a56e", "04a19b", "0a9cbc",
+                "1e8fee"].map(hex => [0, 2, 4].map(i => parseInt(hex.slice(i, i + 2), 16)))  // as plots.AROUND
+const CIVIDIS = [[0, 32, 77], [66, 77, 109], [124, 123, 120], [187, 173, 108], [255, 234, 70]]
+const WHEEL = 36  // colours that a wheel of directions has
+
+const between = (stops, share) => {
+  const k = Math.min(stops.length - 2, Math.floor(share * (stops.length - 1))), rest = share * (stops.length - 1) - k
+  return stops[k].map((low, i) => Math.round(low + rest * (stops[k + 1][i] - low)))
+}
+
+// Which colours suit the text around the panel: light text stands on a dark ground.
+function paletteOf(el) {
+  const [red, green, blue] = getComputedStyle(el).color.match(/[\d.]+/g).map(Number)
+  const dark = red + green + blue > 380, lift = dark ? 0.25 : 0
+  const wheel = Array.from({ length: WHEEL }, (_, i) => `rgb(${between(AROUND, i / WHEEL)
+    .map(part => part + lift * (255 - part))})`)
+  return { ...dark ? DARK : LIGHT, wheel, dark }
+}
+
+const direction = (x, y) => Math.floor((Math.atan2(y, x) / (2 * Math.PI) + 0.5) * WHEEL) % WHEEL
+
+// Each layer's `xy` is one flat array of numbers, so that any two states of it can be mixed.
+const LAYERS = {
+  points({ pen, at, palette }, { xy, color, wheel, size = 1.5, alpha = 0.8 }) {
+    pen.globalAlpha = alpha
+    const buckets = Array.from({ length: wheel ? WHEEL : 1 }, () => new Path2D())
+    for (let i = 0; i < xy.length; i += 2) {
+      const [x, y] = at(xy[i], xy[i + 1]), path = buckets[wheel ? direction(wheel[i], wheel[i + 1]) : 0]
+      path.moveTo(x + size, y)
+      path.arc(x, y, size, 0, 7)
+    }
+    buckets.forEach((path, i) => { pen.fillStyle = wheel ? palette.wheel[i] : palette[color]; pen.fill(path) })
+  },
+  lines({ pen, at, palette }, { xy, color, width = 1.5, alpha = 1 }) {  // NaN lifts the pen
+    const alphas = alpha.length ? alpha : [alpha]
+    pen.strokeStyle = palette[color]
+    pen.lineWidth = width
+    pen.beginPath()
+    for (let i = 0, line = 0, down = false; i <= xy.length; i += 2) {
+      const lifted = !(xy[i] === xy[i] && i < xy.length)
+      if (lifted && (alphas.length > 1 || i >= xy.length)) {
+        pen.globalAlpha = alphas[line++ % alphas.length]
+        pen.stroke()
+        pen.beginPath()
+      }
+      if (!lifted) pen[down ? "lineTo" : "moveTo"](...at(xy[i], xy[i + 1]))
+      down = !lifted
+    }
+  },
+  arrows({ pen, at, palette }, { xy, color, width = 2, alpha = 1 }) {  // x, y, dx, dy
+    pen.globalAlpha = alpha
+    pen.strokeStyle = pen.fillStyle = palette[color]
+    pen.lineWidth = width
+    const shafts = new Path2D(), heads = new Path2D()
+    for (let i = 0; i < xy.length; i += 4) {
+      const [x, y] = at(xy[i], xy[i + 1]), [a, b] = at(xy[i] + xy[i + 2], xy[i + 1] + xy[i + 3])
+      const length = Math.hypot(a - x, b - y), head = Math.min(3 + 2 * width, 0.7 * length)
+      if (!(length > 0.5)) continue
+      const [p, q] = [(a - x) / length * head, (b - y) / length * head]
+      shafts.moveTo(x, y)
+      shafts.lineTo(a - p * 0.8, b - q * 0.8)
+      heads.moveTo(a, b)
+      heads.lineTo(a - p - q / 2.2, b - q + p / 2.2)
+      heads.lineTo(a - p + q / 2.2, b - q - p / 2.2)
+      heads.closePath()
+    }
+    pen.stroke(shafts)
+    pen.fill(heads)
+  },
+  tiles({ pen, at }, { xy, view, highest = 1 }) {  // n × n values over a view, row by row from below
+    const side = Math.round(Math.sqrt(xy.length))
+    paintPixels(pen, side, side, i => {
+      const value = xy[(side - 1 - Math.floor(i / side)) * side + i % side]
+      return value === value ? [...between(CIVIDIS, Math.min(1, Math.max(0, value / highest))), 255] : [0, 0, 0, 0]
+    }, ...at(view[0], view[3]), ...at(view[1], view[2]))
+  },
+  images({ pen, at, palette }, { xy, side, columns }) {  // grey images with pixels in [−1, 1], ink is 1
+    const ink = palette.dark ? [236, 236, 236] : [20, 20, 20]
+    for (let k = 0; k * side * side < xy.length; k++) {
+      const left = k % columns * (side + 1), top = -Math.floor(k / columns) * (side + 1)
+      paintPixels(pen, side, side, i => [...ink, (xy[k * side * side + i] + 1) * 127.5],
+                  ...at(left, top), ...at(left + side, top - side))
+    }
+  },
+  text({ pen, at, palette }, { xy, text, color = "ink", shift = [8, -8] }) {
+    const [x, y] = at(...xy)
+    pen.globalAlpha = 1
+    pen.fillStyle = palette[color]
+    pen.font = "italic 16px serif"
+    pen.textAlign = Math.abs(shift[0]) < 2 ? "center" : shift[0] < 0 ? "right" : "left"
+    pen.fillText(text, x + shift[0], y + shift[1])
+  },
+}
+
+function paintPixels(pen, wide, high, colorOf, left, top, right, bottom) {
+  const image = new ImageData(wide, high)
+  for (let i = 0; i < wide * high; i++) image.data.set(colorOf(i), 4 * i)
+  const buffer = new OffscreenCanvas(wide, high)
+  buffer.getContext("2d").putImageData(image, 0, 0)
+  pen.imageSmoothingEnabled = false
+  pen.globalAlpha = 1
+  pen.drawImage(buffer, left, top, right - left, bottom - top)
+}
+
+// What takes long is computed by a worker, one for the page; where none may run, here.
+const jobs = new Map(), here = { postMessage: ([id, request]) => setTimeout(() => finish([id, M.carried(request)])) }
+let thread = null, count = 0
+function finish([id, result]) {
+  jobs.get(id).then(result)
+  jobs.delete(id)
+}
+function makeThread() {
+  try {
+    const made = new Worker(URL.createObjectURL(new Blob([`const M = (${mathematics})()
+      onmessage = ({ data: [id, request] }) => postMessage([id, M.carried(request)])`])))
+    made.onmessage = ({ data }) => finish(data)
+    made.onerror = () => { thread = here; for (const [id, { request }] of jobs) here.postMessage([id, request]) }
+    return made
+  } catch { return here }
+}
+function inBackground(request, then) {
+  jobs.set(++count, { request, then })
+  thread ??= makeThread()
+  thread.postMessage([count, request])
+}
+
+const element = (tag, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(tag), properties)
+  made.append(...children)
+  return made
+}
+
+function render({ model, el }) {
+  const spec = model.get("spec"), scene = SCENES[spec.scene](decoded(spec.data), { later, shared })
+  const stage = element("div", { className: "mf-stage" }), said = element("p", { className: "mf-words" })
+  const aloud = element("p", { className: "mf-aloud", ariaLive: "polite" }), matrix = element("div", { className: "mf-matrix" })
+  const play = element("button", { className: "mf-play", type: "button", hidden: !spec.play })
+  el.classList.add("mf-panel")
+  const foot = element("div", { className: "mf-foot" }, play, said)
+  el.append(matrix, stage, foot, aloud)
+  const stateNow = () => Object.fromEntries(Object.keys(spec.state).map(key => [key, model.get(key)]))
+  const glides = new Set(spec.knobs.filter(knob => knob.options).map(knob => knob.key))
+
+  // Results that come later: what is there already, else what was there before for this slot, until the new one comes.
+  const results = new Map(), latest = new Map(), busy = new Set(), wanted = new Map()
+  function later(slot, key, request) {
+    const full = `${slot} ${key}`
+    if (results.has(full)) latest.set(slot, full)
+    else {
+      wanted.set(slot, [full, request])
+      if (!busy.has(slot)) compute(slot)
+    }
+    return results.get(latest.get(slot))
+  }
+  function compute(slot) {
+    const [full, request] = wanted.get(slot)
+    busy.add(slot)
+    stage.ariaBusy = true
+    inBackground(request(), result => {
+      if (results.size > 80) results.clear()
+      results.set(full, result)
+      busy.delete(slot)
+      stage.ariaBusy = busy.size > 0
+      if (wanted.get(slot)[0] != full) compute(slot)
+      glide()
+    })
+  }
+  function shared(name) {
+    return spec.shared?.[name] ?? model.fetched?.(name, glide)
+  }
+
+  // Drawing: `drawn` is what is on the canvas now, `goal` what the state asks for.
+  const parts = []  // the elements of each square
+  let squares = [], drawn = [], goal = [], frame = 0, palette = null
+  function ask(moving) {
+    if (!palette) return  // not yet in sight
+    const { squares: next, words, cells, buttons = {} } = scene(stateNow())
+    squares = next
+    goal = next.map(square => square.layers.filter(layer => layer?.xy))
+    while (parts.length < next.length) parts.push(makeSquare(parts.length))
+    next.forEach(dress)
+    if (cells) fillMatrix(cells)
+    for (const [text, changes] of Object.entries(buttons)) {
+      const button = foot.querySelector(`[name="${text}"]`) ?? foot.insertBefore(element("button", { type: "button", name: text, textContent: text }), said)
+      button.onclick = () => set(changes)
+    }
+    said.textContent = words
+    clearTimeout(aloud.timer)
+    aloud.timer = setTimeout(() => { aloud.textContent = words }, QUIET)
+    cancelAnimationFrame(frame)
+    if (moving && !matchMedia("(prefers-reduced-motion: reduce)").matches) return move(drawn, performance.now())
+    put(goal)
+  }
+  function move(from, start) {
+    frame = requestAnimationFrame(now => {
+      const share = Math.min(1, (now - start) / MOVING), eased = share * share * (3 - 2 * share)
+      put(share < 1 ? goal.map((layers, i) => layers.map((layer, j) => mixed(from[i]?.[j], layer, eased))) : goal)
+      if (share < 1) move(from, start)
+    })
+  }
+  function mixed(before, layer, share) {
+    if (before?.as != layer.as || before.xy.length != layer.xy.length) return layer
+    return { ...layer, xy: layer.xy.map((value, i) => before.xy[i] + share * (value - before.xy[i])) }
+  }
+  function put(layers) {
+    drawn = layers
+    layers.forEach((some, i) => {
+      const canvas = parts[i].canvas, view = squares[i].view, wide = canvas.clientWidth, high = canvas.clientHeight
+      const sharp = window.devicePixelRatio || 1
+      if (canvas.width != Math.round(wide * sharp)) [canvas.width, canvas.height] = [wide, high].map(s => Math.round(s * sharp))
+      const pen = canvas.getContext("2d")
+      const at = (x, y) => [(x - view[0]) / (view[1] - view[0]) * wide, (view[3] - y) / (view[3] - view[2]) * high]
+      pen.setTransform(sharp, 0, 0, sharp, 0, 0)
+      pen.clearRect(0, 0, wide, high)
+      for (const layer of some) LAYERS[layer.as]({ pen, at, palette }, { view, ...layer })
+    })
+  }
+
+  // Squares and their handles. A handle is an element of its own, for the keyboard and for those who cannot see it.
+  function makeSquare(i) {
+    const canvas = element("canvas"), title = element("div", { className: "mf-title" })
+    const frame = element("div", { className: "mf-frame" }, canvas)
+    canvas.onpointerdown = event => {  // the nearest handle comes; a finger scrolls, unless it is on the handle itself
+      const { stroke, handles = [] } = squares[i], far = handles.map(handle => distance(handle, event, i))
+      if (stroke) follow(i, event, (x, y, first) => squares[i].stroke(stateNow(), x, y, first))
+      else if (far.length && event.pointerType != "touch") hold(i, far.indexOf(Math.min(...far)), event)
+    }
+    const whole = element("div", { className: "mf-square" }, title, frame)
+    stage.append(whole)
+    return { whole, canvas, title, frame }
+  }
+  function dress(square, i) {
+    square.view ??= [-3, 3, -3, 3]
+    const { whole, canvas, title, frame } = parts[i], { handles = [], view } = square
+    title.replaceChildren(element("span", { textContent: square.title }), element("span", { textContent: square.note ?? "" }))
+    title.style.setProperty("--dot", palette[square.color] ?? "transparent")
+    whole.style.setProperty("--share", square.size ?? 1)
+    canvas.style.aspectRatio = (view[1] - view[0]) / (view[3] - view[2])
+    canvas.classList.toggle("mf-draws", !!square.stroke)
+    canvas.role = "img"
+    canvas.ariaLabel = square.alt ?? square.title
+    handles.forEach((handle, j) => {
+      const knob = frame.children[j + 1] ?? frame.appendChild(makeHandle(i, j)), [x, y] = handle.at
+      knob.style.left = `${100 * (x - view[0]) / (view[1] - view[0])}%`
+      knob.style.top = `${100 * (view[3] - y) / (view[3] - view[2])}%`
+      knob.style.setProperty("--fill", palette[handle.color ?? "ground"] ?? handle.color)
+      knob.ariaLabel = handle.name
+      knob.ariaValueNow = x.toFixed(2)
+      knob.ariaValueText = handle.says ?? `x ${x.toFixed(2)}, y ${y.toFixed(2)}`
+    })
+  }
+  function makeHandle(i, j) {
+    const knob = element("div", { className: "mf-handle", tabIndex: 0, role: "slider" })
+    knob.onpointerdown = event => hold(i, j, event)
+    knob.onkeydown = event => {
+      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key]
+      if (!steps) return
+      event.preventDefault()
+      const { handles, view } = squares[i], handle = handles[j], unit = handle.step ?? (view[1] - view[0]) * (event.shiftKey ? 0.1 : 0.02)
+      set(handle.nudge ? handle.nudge(steps[0] + steps[1]) : handle.move(handle.at[0] + unit * steps[0], handle.at[1] + unit * steps[1]))
+    }
+    return knob
+  }
+  function place(event, i) {
+    const { left, top, width, height } = parts[i].canvas.getBoundingClientRect(), view = squares[i].view
+    const into = (share, low, high) => low + Math.min(1, Math.max(0, share)) * (high - low)
+    return [into((event.clientX - left) / width, view[0], view[1]), into(1 - (event.clientY - top) / height, view[2], view[3])]
+  }
+  const distance = (handle, event, i) => Math.hypot(...place(event, i).map((part, axis) => part - handle.at[axis]))
+  function hold(i, j, event) {
+    follow(i, event, (x, y) => squares[i].handles[j].move(x, y))
+    parts[i].frame.children[j + 1].focus({ preventScroll: true })
+  }
+  function follow(i, event, changes) {
+    const target = event.currentTarget
+    event.preventDefault()
+    target.setPointerCapture(event.pointerId)
+    target.onpointermove = event => set(changes(...place(event, i), false))
+    target.onpointerup = target.onpointercancel = () => { target.onpointermove = null }
+    set(changes(...place(event, i), true))
+  }
+  function set(changes) {
+    for (const [key, value] of Object.entries(changes)) model.set(key, value)
+    model.save_changes()
+  }
+
+  // Cells to choose from: a table of buttons, rows by columns; those that were not made are empty.
+  function fillMatrix({ key, rows, columns, texts }) {
+    if (!matrix.firstChild) {
+      const body = rows.map((row, i) => element("tr", {}, element("th", { textContent: row, scope: "row" }),
+        ...columns.map((_, j) => element("td", {}, element("button", { type: "button",
+          onclick: () => set({ [key]: i * columns.length + j }) })))))
+      matrix.append(element("table", {}, element("tr", {}, element("td"),
+        ...columns.map(column => element("th", { textContent: column, scope: "col" }))), ...body))
+    }
+    matrix.querySelectorAll("button").forEach((button, k) => {
+      button.textContent = texts[k] ?? "·"
+      button.disabled = texts[k] == null
+      button.ariaPressed = model.get(key) == k
+      button.ariaLabel = `${rows[Math.floor(k / columns.length)]}, ${columns[k % columns.length]}: ${texts[k] ?? "not made"}`
+    })
+  }
+
+  // Play, where an order is a time: through the options of a knob, or down from 1 to 0.
+  let timer = 0
+  function run(on) {
+    clearInterval(timer)
+    const options = spec.knobs.find(knob => knob.key == spec.play)?.options
+    timer = on ? setInterval(() => {
+      const now = model.get(spec.play)
+      set({ [spec.play]: options ? (now + 1) % options.length : now <= 0 ? 1 : Math.max(0, now - 0.01) })
+    }, options ? 900 : 40) : 0
+    play.textContent = on ? "❚❚ pause" : "▶ play"
+  }
+  play.onclick = () => run(!timer)
+  run(false)
+
+  // A change glides if it is one of options and no other came just before; what is dragged follows at once.
+  let before = {}, last = 0
+  function changed() {
+    const now = stateNow(), keys = Object.keys(now).filter(key => now[key] !== before[key]), time = performance.now()
+    if (!keys.length) return
+    const moving = time - last > 150 && keys.every(key => glides.has(key) || spec.glide?.includes(key))
+    before = now
+    last = time
+    ask(moving)
+  }
+  let waiting = 0
+  function soon(what) {
+    cancelAnimationFrame(waiting)
+    waiting = requestAnimationFrame(what)
+  }
+  function glide() { soon(() => ask(true)) }
+  function refresh() {
+    if (!stage.clientWidth) return  // not in sight: in a closed tab, say; its size will tell when it is
+    palette = paletteOf(el)
+    ask(false)
+  }
+  const onChange = () => soon(changed)
+  model.on("change", onChange)
+  const sizes = new ResizeObserver(refresh), themes = new MutationObserver(() => soon(refresh))
+  sizes.observe(stage)
+  for (const root of [document.documentElement, document.body]) themes.observe(root, { attributes: true })
+  return () => { run(false); sizes.disconnect(); themes.disconnect(); model.off("change", onChange) }
+}
+
+// The data of a panel with everything unpacked but networks, which a worker unpacks for itself.
+function decoded(value) {
+  if (!value || typeof value != "object" || value.layers) return value
+  if (value.bits) return M.unpacked(value)
+  if (Array.isArray(value)) return value.map(decoded)
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, decoded(inner)]))
+}
