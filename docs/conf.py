@@ -17,6 +17,8 @@ PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))
 TAG = "v" + PROJECT["project"]["version"]
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
 PICTURE = re.compile(r'src="data:image/png;base64,([^"]*)"')
+THUMBNAILS = {"01_flow": 7, "02_average_velocity": 6, "03_flow_matching": 10, "04_mean_flow": 16, "05_comparison": 2,
+              "06_playground": 1, "07_inside_the_loss": 3, "08_break_it": 7, "10_pixels": 1}  # which of a page's pictures
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is not on the site
 
 project = html_title = "Mean Flows"
@@ -71,8 +73,9 @@ def for_the_site(app, docname, source):
     if not docname.startswith("notebooks/"):
         source[0] = OUTSIDE.sub(outside, source[0].replace("](../notebooks/", "](notebooks/"))
         return
-    notebook = json.loads(source[0])
+    stem, notebook = docname.removeprefix("notebooks/"), json.loads(source[0])
     notebook["cells"] = [cell for cell in notebook["cells"] if "colab" not in cell["metadata"].get("tags", [])]
+    pictures = []
     for cell in notebook["cells"]:
         text = cell["source"] = "".join(cell["source"]).replace("](../docs/", "](../")
         tags = cell["metadata"].get("tags", [])
@@ -84,13 +87,15 @@ def for_the_site(app, docname, source):
                                if not "".join(output.get("text", "")).startswith("Not answered yet")]
         for output in cell.get("outputs", []):
             if panel := output.get("data", {}).get(PANEL):  # a file on the site, loaded when it is about to be seen
-                name = f"{docname.removeprefix('notebooks/')}.{cell['id']}"
+                name = f"{stem}.{cell['id']}"
                 write_static(app, f"panels/{name}.js", f"panels[{json.dumps(name)}] = {json.dumps(panel)}\n")
                 own = ' id="draw" data-address' if panel["scene"] == "draw" else ""  # a drawing can be linked to
                 output["data"] = {"text/html": f'<figure class="panel" data-panel="{name}"{own}></figure>'}
         for output in cell.get("outputs", []):
             if page := "".join(output.get("data", {}).get("text/html", "")):
+                pictures += PICTURE.findall(page)
                 output["data"]["text/html"] = PICTURE.sub(partial(picture_file, app), page)
+    write_static(app, f"pictures/{stem}.png", base64.b64decode(pictures[THUMBNAILS.get(stem, 0)]))  # for the front page
     source[0] = json.dumps(notebook)
 
 

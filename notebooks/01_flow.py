@@ -17,7 +17,8 @@
 #
 # **The question.** How does a velocity field turn noise into data, and why are a few steps along it not enough?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import torch
 
 from mfutils import (

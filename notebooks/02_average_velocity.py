@@ -17,7 +17,8 @@
 #
 # **The question.** What single velocity makes one step exact, and how could a network learn it without walking the path?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import torch
 
 from mfutils import (

@@ -17,7 +17,8 @@
 #
 # **The question.** What does flow matching learn, and what does a sample of it cost?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import inspect
 from pathlib import Path
 from tempfile import mkdtemp

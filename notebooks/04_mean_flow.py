@@ -17,7 +17,8 @@
 #
 # **The question.** Can a network learn to jump from noise to data in one evaluation?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import copy
 import inspect
 from pathlib import Path

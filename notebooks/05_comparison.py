@@ -17,7 +17,8 @@
 #
 # **The question.** Flow matching and three mean flows, on four distributions: which comes closest, in how many evaluations, and at what cost?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import inspect
 import statistics
 

@@ -17,7 +17,8 @@
 #
 # **The question.** Does it work on data of your own, and what does a one-step map do to the plane?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import math
 
 import torch

@@ -17,7 +17,8 @@
 #
 # **The question.** Why does the mean-flow loss work, and what does its value hide?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import inspect
 import math
 import statistics

@@ -17,7 +17,8 @@
 #
 # **The question.** Why is each ingredient of a mean flow there, and how would you notice that one is broken?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import inspect
 
 import torch

@@ -17,7 +17,8 @@
 #
 # **The question.** Does MeanFlow still work on images?
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Imports
 import inspect
 import math
 

@@ -8,7 +8,7 @@ import jupytext
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from mfutils.show.panel import WIDGET
+from mfutils.show.panel import PANEL, WIDGET
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
@@ -58,8 +58,9 @@ def run(notebook):
             for output in cell.outputs:
                 if output.get("name") == "stderr":
                     raise RuntimeError(f"this cell writes to stderr:\n{cell.source}\n\n{output.text}")
+            cell.outputs = joined(o for o in cell.outputs if WIDGET not in o.get("data", {}) or PANEL in o.data)
+            for output in cell.outputs:
                 output.get("data", {}).pop(WIDGET, None)
-            cell.outputs = joined(cell.outputs)
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
 

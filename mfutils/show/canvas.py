@@ -1,10 +1,11 @@
 """The canvas as a widget, by anywidget: what ipywidgets lacks."""
 
+from pathlib import Path
+
 import anywidget
 import traitlets
 
-from .panel import HERE
-
+HERE = Path(__file__).parent
 SCRIPTS = "math.js", "canvas.js", "scenes.js"
 
 

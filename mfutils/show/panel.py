@@ -6,7 +6,6 @@ Only what ipywidgets 7.7 and 8 share is used.
 
 import base64
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import ipywidgets
 import torch
@@ -17,7 +16,6 @@ from ..methods import load_pretrained
 
 PANEL = "application/vnd.mean-flows.panel+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-HERE = Path(__file__).parent
 WIDE = ipywidgets.Layout(width="min(100%, 460px)")
 WITHOUT = "To hold this panel, run<br><code>%pip install anywidget</code><br>and then this cell again."
 

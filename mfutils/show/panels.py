@@ -131,7 +131,7 @@ def noise(clouds):
     return choices(squares, words, by, dict(which=0, r=0), [keys("which", "data", every), slider("r", "r", times)])
 
 
-def cases(samples, targets, scores, points=270):
+def cases(samples, targets, scores, points=215):
     """Any two ways to train or to sample, side by side, and the target.
 
     samples, scores: dicts from (data, steps, case) to points (n, 2) and to a distance in words.  targets: a dict from
@@ -144,7 +144,7 @@ def cases(samples, targets, scores, points=270):
     inside = [samples[key].where(samples[key].abs() < 3.1, torch.nan) for key in order]  # what is seen; 8 bits will do
     left = cloud(inside, titles, dict(left=per, **by), "mean_flow", points, packed_small, size=0.8)
     squares = [left, {**left, "by": dict(right=per, **by), "items": dict(same=0)},
-               cloud([targets[data] for data in every], ["target"], dict(data=1), "data", size=0.8)]
+               cloud([targets[data] for data in every], ["target"], dict(data=1), "data", 800, size=0.8)]
     words = [f"{plots.in_words(data)}, steps: {steps}. Left: {{0}}. Right: {{1}}."
              for data in every for steps in numbers]
     return choices(squares, words, by, dict(left=0, right=1, data=0, steps=0),

@@ -60,7 +60,7 @@ FLAT = ["checks", "data", "exact", "flow", "nets", "checkpoints", "training", "m
         "records", "lists", "shapes"]
 SERVICES = {"checkpoints", "records", "lists", "shapes"}  # what is read from files and written; the rest is the lesson
 ROOMS = {"mfutils": FLAT, "mfutils.lab": ["recipe", "cases", "solvers", "digits", "judges"],
-         "mfutils.show": ["plots", "figures", "panel", "canvas", "panels", "own_data", "widgets"]}
+         "mfutils.show": ["plots", "figures", "canvas", "panel", "panels", "own_data", "widgets"]}
 
 
 def used_by(room, name):
@@ -160,7 +160,9 @@ def test_the_readme_names_the_two_commands_and_every_notebook():
         assert f"notebooks/{path.name}" in README
     rows = r"^\| \[(.+?)\]\((notebooks/.+?)\).*? \| (.+?) \|"  # title, file, question
     front_page = (ROOT / "docs" / "index.md").read_text("utf-8")
-    assert re.findall(rows, README, re.MULTILINE) == re.findall(rows, front_page, re.MULTILINE)
+    cards = r'<a href="(.+?)\.html"><img .+?><span><b>(.+?)</b> (.+?)</span></a>'
+    assert [(title, f"{page}.ipynb", re.sub("</?i>", "*", question)) for page, title, question in
+            re.findall(cards, front_page)] == re.findall(rows, README, re.MULTILINE)
     for picture in re.findall(r"!\[.+?\]\((?!https:)(.+?)\)", README):
         assert (ROOT / picture).is_file()
 

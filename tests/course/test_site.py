@@ -171,11 +171,14 @@ def test_a_cell_of_a_table_knows_its_column(soups):
 
 
 def test_every_picture_is_described(soups):
+    """The first one of a figure in full, the others by their titles."""
     for name in NOTEBOOKS:
-        images = soups[f"{name}.html"].select("article .cell_output img:not(.picture img), article .picture")
-        texts = [image.get("aria-label") or image.get("alt") for image in images]
-        assert texts
-        assert all(len(text) > 20 and "_images" not in text for text in texts), name
+        figures = soups[f"{name}.html"].select("article .cell_output:has(img)")
+        assert figures
+        for figure in figures:
+            texts = [image["alt"] for image in figure.find_all("img")]
+            assert len(texts[0]) > 20
+            assert all(texts), name
 
 
 def test_a_notebook_is_downloaded_as_it_is(site, soups):
