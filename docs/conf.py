@@ -18,7 +18,7 @@ TAG = "v" + PROJECT["project"]["version"]
 REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"]["mean-flows"]["site"]
 PICTURE = re.compile(r'src="data:image/png;base64,([^"]*)"')
 THUMBNAILS = {"01_flow": 7, "02_average_velocity": 6, "03_flow_matching": 10, "04_mean_flow": 16, "05_comparison": 2,
-              "06_playground": 1, "07_inside_the_loss": 3, "08_break_it": 7, "10_pixels": 1}  # which of a page's pictures
+              "06_playground": 1, "07_inside_the_loss": 3, "08_break_it": 7, "10_pixels": 1}  # which picture
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is not on the site
 
 project = html_title = "Mean Flows"

@@ -344,6 +344,7 @@ def test_search_finds_what_is_in_a_notebook(view):
 
 def test_who_looks_for_a_title_finds_its_page_first(view):
     page = view("search").page
+    page.wait_for_load_state("networkidle")
     page.goto(page.url + "?q=average+velocity")
     page.locator("#search-results li a").first.wait_for()
     assert "02_average_velocity" in page.locator("#search-results li a").first.get_attribute("href")
@@ -400,14 +401,14 @@ def test_the_front_page_is_played_with_at_once(view):
 
 
 def test_the_front_page_is_painted_as_soon_as_others(view):
-    """Nothing of the panel stands in the way: first paint, the median of five, beside that of another page."""
+    """Nothing of the panel stands in the way: first paint, the median of three, beside that of another page."""
     def first_paint(name):
         times = []
-        for _ in range(5):
+        for _ in range(3):
             page = view(name).page
             page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
             times.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-        return sorted(times)[2]
+        return sorted(times)[1]
 
     assert first_paint("index") < 1.3 * first_paint("notebooks/01_flow")
 
