@@ -65,7 +65,7 @@ plots.show(fig, "Points in the shape of a flower, a chess knight, a telephone, a
 
 # %% [markdown]
 # Now yours. Draw in the left square, write a word or a symbol (♞ ❄ ♫ ✈), or choose a file: a picture, even a photo of a drawing on paper. (In JupyterLab and Colab also a list of points, two numbers in every line.)
-# Beside it, at once, what the exact velocity of your shape does to 700 points of noise: Euler steps along $v$ in the middle, one step by the exact average velocity $u$ on the right. **Which part of your shape tears the colours apart?**
+# Beside it, at once, what the exact velocity of your shape does to 1,200 points of noise: Euler steps along $v$ in the middle, one step by the exact average velocity $u$ on the right. **Which part of your shape tears the colours apart?**
 #
 # No network is in this panel: these are the $v$ and $u$ that one would have to *learn*. In a running notebook, go on: run the cells below, but not this one again, which starts afresh.
 
@@ -141,7 +141,7 @@ plots.show(fig, "The colour wheel of noise, two moments on the way, and the lear
 # %% [markdown]
 # *Your shape, from noise, in colours. A right click saves the picture.*
 #
-# Here is the network that you just trained, in your hand. Move $r$ from 1 to 0, and drag the patch of noise. Is the grid stirred, or only bent? Where is it torn, and can you find a patch that is turned inside out?
+# Here is the network that you just trained, in your hand. Move $r$ from 1 to 0, and drag the patch of noise; then count more steps, or begin the jump at another $t$. Is the grid stirred, or only bent? Where is it torn, and can you find a patch that is turned inside out?
 
 # %%
 widgets.explore(u_net, "self_distilled_mean_flow")

@@ -266,7 +266,7 @@ plots.show(plots.gallery(rows), "Two rows, checkerboard and one Gaussian, at t =
 # %% [markdown]
 # *Noise of the target at one point, $t = 0.7$ and $r = 0.3$.*
 #
-# Move $r$ from $t$ down to 0 for both data sets. For which is the conditional tangent louder, for which quieter? Why are the clouds equal at $r=t$?
+# Move $r$ from $t = 0.7$ down to 0 for both data sets. For which is the conditional tangent louder, for which quieter? Why are the clouds equal at $r=t$?
 
 # %%
 widgets.noise(clouds)

@@ -393,7 +393,7 @@ targets = {name: DISTRIBUTIONS[name].sample(1000, torch.manual_seed(0)) for name
 #
 # ## Any two, side by side
 #
-# Start with the recipe on the left. Which mistakes would you not have noticed from eight steps? Which do you notice only on the spiral?
+# Choose a case for the left square and one for the right, and step through the menus with the arrow keys. (All were trained for 2,500 steps only, a fifth of the recipe's: even the one that is right is still blurred. A fifth of the recorded points is shown.) Which mistakes would you not have noticed from eight steps? Which do you notice only on the spiral?
 
 # %%
 widgets.cases(samples, targets, said)

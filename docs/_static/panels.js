@@ -92,7 +92,7 @@ function keepAddress(model, spec) {
 
 // To draw without a pen: a text or a picture, whose ink becomes a few hundred points.
 function ownInputs(model, canvas) {
-  const write = made("input", { type: "text", maxLength: 12, size: 8 }), file = made("input", { type: "file", accept: "image/*" })
+  const write = made("input", { type: "text", maxLength: 12, size: 12, placeholder: "up to 12 letters" }), file = made("input", { type: "file", accept: "image/*" })
   const copy = made("button", { type: "button", textContent: "copy link" })
   const take = (wide, high, paint) => {
     const scale = 64 / Math.max(wide, high), size = [wide * scale, high * scale].map(side => Math.max(1, Math.round(side)))
@@ -126,7 +126,10 @@ function ownInputs(model, canvas) {
   file.onchange = () => file.files[0] && picture(file.files[0])
   canvas.ondragover = event => event.preventDefault()
   canvas.ondrop = event => { event.preventDefault(); if (event.dataTransfer.files[0]) picture(event.dataTransfer.files[0]) }
-  copy.onclick = () => setTimeout(() => navigator.clipboard.writeText(location.href).then(() => { copy.textContent = "copied" }), 500)
+  copy.onclick = () => setTimeout(() => navigator.clipboard.writeText(location.href).then(() => {
+    copy.textContent = "copied"
+    setTimeout(() => { copy.textContent = "copy link" }, 2000)
+  }), 500)
   return [made("label", {}, "write ", write), made("label", {}, "or a picture ", file), copy]
 }
 
@@ -138,4 +141,5 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }, { rootMargin: "600px" })
   for (const figure of document.querySelectorAll("figure[data-panel]")) near.observe(figure)
+  if (location.hash.includes("=")) document.querySelector("figure[data-address]:not(.hero)")?.scrollIntoView({ block: "center" })
 })

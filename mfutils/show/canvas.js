@@ -55,15 +55,16 @@ const LAYERS = {
       down = !lifted
     }
   },
-  arrows({ pen, at, palette }, { xy, color, width = 2, alpha = 1 }) {  // x, y, dx, dy
+  arrows({ pen, at, palette }, { xy, color, width = 2, alpha = 1, short = 0 }) {  // x, y, dx, dy; `short` of a handle
     pen.globalAlpha = alpha
     pen.strokeStyle = pen.fillStyle = palette[color]
     pen.lineWidth = width
     const shafts = new Path2D(), heads = new Path2D()
     for (let i = 0; i < xy.length; i += 4) {
-      const [x, y] = at(xy[i], xy[i + 1]), [a, b] = at(xy[i] + xy[i + 2], xy[i + 1] + xy[i + 3])
-      const length = Math.hypot(a - x, b - y), head = Math.min(3 + 2 * width, 0.7 * length)
+      const [x, y] = at(xy[i], xy[i + 1]), [tipX, tipY] = at(xy[i] + xy[i + 2], xy[i + 1] + xy[i + 3])
+      const full = Math.hypot(tipX - x, tipY - y), length = full - short, head = Math.min(3 + 2 * width, 0.7 * length)
       if (!(length > 0.5)) continue
+      const [a, b] = [x + (tipX - x) * length / full, y + (tipY - y) * length / full]
       const [p, q] = [(a - x) / length * head, (b - y) / length * head]
       shafts.moveTo(x, y)
       shafts.lineTo(a - p * 0.8, b - q * 0.8)
@@ -242,7 +243,7 @@ function render({ model, el }) {
     const { whole, canvas, title, frame } = parts[i], { handles = [], view } = square
     title.replaceChildren(element("span", { textContent: square.title }), element("span", { textContent: square.note ?? "" }))
     title.style.setProperty("--dot", palette[square.color] ?? "transparent")
-    whole.style.setProperty("--share", square.size ?? 1)
+    whole.style.setProperty("--share", square.share ?? 1)
     canvas.style.aspectRatio = (view[1] - view[0]) / (view[3] - view[2])
     canvas.classList.toggle("mf-draws", !!square.stroke)
     canvas.role = "img"
@@ -261,7 +262,8 @@ function render({ model, el }) {
     const knob = element("div", { className: "mf-handle", tabIndex: 0, role: "slider" })
     knob.onpointerdown = event => hold(i, j, event)
     knob.onkeydown = event => {
-      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key]
+      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1], Home: [-9, 0], End: [9, 0],
+                      PageUp: [0, 9], PageDown: [0, -9] }[event.key]
       if (!steps) return
       event.preventDefault()
       const { handles, view } = squares[i], handle = handles[j], unit = handle.step ?? (view[1] - view[0]) * (event.shiftKey ? 0.1 : 0.02)
@@ -292,31 +294,36 @@ function render({ model, el }) {
     model.save_changes()
   }
 
-  // Cells to choose from: a table of buttons, rows by columns; those that were not made are empty.
+  // Cells to choose from, rows by columns, the lower their number the darker; those that were not made are empty.
   function fillMatrix({ key, rows, columns, texts }) {
     if (!matrix.firstChild) {
-      const body = rows.map((row, i) => element("tr", {}, element("th", { textContent: row, scope: "row" }),
-        ...columns.map((_, j) => element("td", {}, element("button", { type: "button",
-          onclick: () => set({ [key]: i * columns.length + j }) })))))
-      matrix.append(element("table", {}, element("tr", {}, element("td"),
-        ...columns.map(column => element("th", { textContent: column, scope: "col" }))), ...body))
+      const button = (_, k) => element("button", { type: "button", onclick: () => set({ [key]: k }) })
+      const cells = Array.from({ length: rows.length * columns.length }, button)
+      matrix.style.setProperty("--columns", columns.length)
+      matrix.append(element("span"), ...columns.map(text => element("span", { textContent: text })),
+        ...rows.flatMap((text, i) => [element("span", { className: "mf-row", textContent: text }),
+                                      ...cells.slice(i * columns.length, (i + 1) * columns.length)]))
     }
+    const logs = texts.map(text => Math.log(parseFloat(text) + 1e-9)), [low, high] = [Math.min, Math.max].map(most => most(...logs.filter(isFinite)))
     matrix.querySelectorAll("button").forEach((button, k) => {
       button.textContent = texts[k] ?? "·"
       button.disabled = texts[k] == null
       button.ariaPressed = model.get(key) == k
-      button.ariaLabel = `${rows[Math.floor(k / columns.length)]}, ${columns[k % columns.length]}: ${texts[k] ?? "not made"}`
+      button.style.setProperty("--shade", `${texts[k] == null || high == low ? 0 : 45 * (high - logs[k]) / (high - low)}%`)
+      button.title = button.ariaLabel = `${rows[Math.floor(k / columns.length)]}, ${columns[k % columns.length]}: ${texts[k] ?? "not made"}`
     })
   }
 
-  // Play, where an order is a time: through the options of a knob, or down from 1 to 0.
+  // Play, where an order is a time: through the options of a knob, or down from 1 to 0; at the end it rests.
   let timer = 0
   function run(on) {
     clearInterval(timer)
-    const options = spec.knobs.find(knob => knob.key == spec.play)?.options
+    const options = spec.knobs.find(knob => knob.key == spec.play)?.options, last = options ? options.length - 1 : 0
+    if (on && model.get(spec.play) == last) set({ [spec.play]: options ? 0 : 1 })
     timer = on ? setInterval(() => {
       const now = model.get(spec.play)
-      set({ [spec.play]: options ? (now + 1) % options.length : now <= 0 ? 1 : Math.max(0, now - 0.01) })
+      if (now == last) run(false)
+      else set({ [spec.play]: options ? now + 1 : Math.max(0, now - 0.01) })
     }, options ? 900 : 40) : 0
     play.textContent = on ? "❚❚ pause" : "▶ play"
   }

@@ -3,6 +3,7 @@
 import torch
 
 from ..data import DISTRIBUTIONS
+from ..records import recorded
 from . import plots
 from .panel import Panel, described, interval, keys, menu, packed, packed_small, slider, time
 
@@ -60,7 +61,8 @@ def comparison(networks, distances, about="sliced W2"):
         texts.append([None if cell is None else f"{cell:.3f}" for cell in cells])
     first = next(iter(networks.values()))
     methods = [dict(label=label, solver=first[label][1], color=color_of(label)) for label in labels]
-    start = next(i for i, text in enumerate(texts[0]) if text)
+    jumps = [i for i, text in enumerate(texts[0]) if text and methods[i // len(columns)]["solver"] == "jump"]
+    start = next(iter(jumps), texts[0].index(next(filter(None, texts[0]))))
     shipped = sorted({net for one in data for net in one["networks"] if isinstance(net, str)})
     return Panel("comparison", dict(data=data, methods=methods, columns=columns, texts=texts, about=about),
                  dict(which=0, cell=start), [keys("which", "data", [one["name"] for one in data])] * (len(data) > 1),
@@ -117,7 +119,7 @@ def noise(clouds):
     """The noise of the target with two tangents: a dict from (data, r) to two clouds (n, 2), of which the first one is
     the same for every r."""
     every, times = (list(dict.fromkeys(column)) for column in zip(*clouds))
-    by = dict(which=len(times), r=1)
+    times, by = sorted(times), dict(which=len(times), r=1)
 
     def square(name, points, by, color):
         titles = [f"{name}, rms {one.square().sum(dim=1).mean().sqrt():.2f}" for one in points]
@@ -127,8 +129,9 @@ def noise(clouds):
                              [clouds[data, r][1] for data in every for r in times])
     squares = [square("marginal tangent: Δ", marginal, dict(which=1), "noise"),
                square("conditional tangent: JΔ", conditional, by, "mean_flow")]
-    words = [f"{data}, r = {r}; {{0}} and {{1}}." for data in every for r in times]
-    return choices(squares, words, by, dict(which=0, r=0), [keys("which", "data", every), slider("r", "r", times)])
+    words = [f"{data}, r = {r}: {{0}}; {{1}}." for data in every for r in times]
+    return choices(squares, words, by, dict(which=0, r=len(times) - 1),
+                   [keys("which", "data", every), slider("r", "r", times)])
 
 
 def cases(samples, targets, scores, points=215):
@@ -140,23 +143,24 @@ def cases(samples, targets, scores, points=215):
     every, numbers, names = (list(dict.fromkeys(column)) for column in zip(*samples))
     order = [(data, steps, name) for name in names for data in every for steps in numbers]
     by, per = dict(data=len(numbers), steps=1), len(every) * len(numbers)
-    titles = [f"{name.split(': ')[-1]}, {scores[data, steps, name]}" for data, steps, name in order]
+    titles = [f"{name}, {scores[data, steps, name]}" for data, steps, name in order]
     inside = [samples[key].where(samples[key].abs() < 3.1, torch.nan) for key in order]  # what is seen; 8 bits will do
-    left = cloud(inside, titles, dict(left=per, **by), "mean_flow", points, packed_small, size=0.8)
+    left = cloud(inside, titles, dict(left=per, **by), "mean_flow", points, packed_small, share=0.8, size=2)
     squares = [left, {**left, "by": dict(right=per, **by), "items": dict(same=0)},
-               cloud([targets[data] for data in every], ["target"], dict(data=1), "data", 800, size=0.8)]
+               cloud([targets[data] for data in every], ["target"], dict(data=1), "data", points, share=0.8, size=2)]
     words = [f"{plots.in_words(data)}, steps: {steps}. Left: {{0}}. Right: {{1}}."
              for data in every for steps in numbers]
     return choices(squares, words, by, dict(left=0, right=1, data=0, steps=0),
                    [menu("left", "left", names), menu("right", "right", names),
-                    keys("data", "data", map(plots.in_words, every)), keys("steps", "steps", numbers)])
+                    keys("data", "data", map(plots.in_words, every)),
+                    keys("steps", "steps", [f"{n} step{'s'[:n > 1]}" for n in numbers])])
 
 
 def sheets(images, names, said, columns=10, few=30):
     """Sheets of small images: a dict from two choices to images (n, side²). Words of the first choice are the rows of a
     matrix, numbers are keys.
 
-    names: of the choices.  said: a dict from the same pairs to a line of text; its last comma begins what a cell shows.
+    names: of the choices.  said: a dict from the same pairs to a line of text, whose last word is in the cell.
     """
     first, second = (list(dict.fromkeys(column)) for column in zip(*images))
     blank = 0 * next(iter(images.values())) - 1
@@ -164,10 +168,11 @@ def sheets(images, names, said, columns=10, few=30):
     every, side = torch.stack([images.get(key, blank)[:few] for key in order]), round(blank.shape[1] ** 0.5)
     square = dict(items=packed_small(every), color="mean_flow", side=side, columns=columns, **{"as": "images"},
                   view=[-1, columns * (side + 1), -(every.shape[1] // columns) * (side + 1), 1],
-                  titles=[", ".join(f"{name} {value}" for name, value in zip(names, key)) for key in order])
+                  titles=[", ".join(f"{name} {value}" if name != "method" else value for name, value in zip(names, key))
+                          for key in order])
     words = [f"{said.get(key, 'not made')}." for key in order]
     if isinstance(first[0], str):
-        texts = [said[key].split(", ")[-1].split()[0] if key in said else None for key in order]
+        texts = [said[key].split()[-1] if key in said else None for key in order]
         matrix = dict(key="cell", rows=first, columns=[f"{value} {names[1]}" for value in second], texts=texts)
         return choices([{**square, "by": dict(cell=1)}], words, dict(cell=1), dict(cell=0), [], matrix, glide=["cell"])
     by = dict(a=len(second), b=1)
@@ -188,14 +193,24 @@ def between(squares, grid):
 
 def race():
     """Steps along a learned velocity against one jump by a learned average velocity, from the same noise."""
-    data = [dict(name=plots.in_words(name), dist=described(dist),
-                 networks=[f"{name}-flow_matching", f"{name}-self_distilled_mean_flow"])
-            for name, dist in DISTRIBUTIONS.items()]
+    data = []
+    for name, dist in DISTRIBUTIONS.items():
+        left = [[score(name, "flow_matching", n * per_step, solver) for n in STEPS]
+                for solver, per_step in (("euler", 1), ("midpoint", 2))]
+        data.append(dict(name=plots.in_words(name), dist=described(dist),
+                         networks=[f"{name}-flow_matching", f"{name}-self_distilled_mean_flow"],
+                         scores=[*left, score(name, "self_distilled_mean_flow", 1, "euler")]))
     return Panel("race", dict(data=data, steps=STEPS, solvers=["Euler", "midpoint"]),
-                 dict(which=0, n=0, solver=0, z=PLACE, rt=[0.0, 1.0], seed=0),
+                 dict(which=0, n=0, solver=0, z=[0.4, -0.4], rt=[0.0, 1.0], seed=0),
                  [keys("which", "data", [one["name"] for one in data]), slider("n", "steps on the left", STEPS),
                   keys("solver", "solver", ["Euler", "midpoint"])],
                  glide=["seed"], shipped=[name for one in data for name in one["networks"]])
+
+
+def score(distribution, method, nfe, solver):
+    """Total variation, the mean of five recorded seeds, in words; None where it was not measured."""
+    five = recorded(distribution, method, "total_variation", nfe, solver)
+    return f"{sum(five) / len(five):.2f}" if five else None
 
 
 def draw():
