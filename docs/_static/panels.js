@@ -39,7 +39,7 @@ function inputsOf({ key, name, options, low = 0, high = options?.length - 1, ste
   }
   const handles = kind == "interval" ? ["r", "t"] : [name]
   const sliders = handles.map((label, i) => {
-    const input = made("input", { type: "range", min: low, max: high, step }), output = made("output")
+    const input = made("input", { type: "range", min: low, max: high, step }), output = made("output", { ariaHidden: true })
     input.oninput = () => {
       const value = +input.value, pair = model.get(key)
       model.set(key, kind != "interval" ? value : i ? [Math.min(pair[0], value), value] : [value, Math.max(pair[1], value)])
@@ -71,16 +71,30 @@ function mount(figure) {
 // The state in the address, so that a link leads to what is seen. Long lists go as bytes, hundredths of six units.
 function keepAddress(model, spec) {
   const long = value => Array.isArray(value) && value.length > 8 || Array.isArray(value?.[0])
-  const code = value => long(value) ? "~" + btoa(String.fromCharCode(...value.flat().map(part => Math.round((part + 3) * 42.5)))) : JSON.stringify(value)
-  const decode = (text, pairs) => {
+  const bytes = value => String.fromCharCode(...value.flat().map(part => Math.round((part + 3) * 42.5)))
+  const code = value => long(value) ? "~" + btoa(bytes(value)) : JSON.stringify(value)
+  const decode = (text, key) => {
     if (text[0] != "~") return JSON.parse(text)
     const all = Array.from(atob(text.slice(1)), letter => letter.charCodeAt(0) / 42.5 - 3)
-    return pairs ? Array.from({ length: all.length / 2 }, (_, i) => all.slice(2 * i, 2 * i + 2)) : all
+    return key == "means" ? Array.from({ length: all.length / 2 }, (_, i) => all.slice(2 * i, 2 * i + 2)) : all
   }
-  try {
-    for (const [key, text] of new URLSearchParams(location.hash.slice(1))) if (key in spec.state) model.set(key, decode(text, key == "means"))
-  } catch { /* an address that was cut off: start as usual */ }
+  // What is of the kind and within the range that a state may hold; nothing for all else: an address may be cut off.
+  const fits = (value, like) => !Array.isArray(like) ? Number.isFinite(value) : Array.isArray(value)
+    && (typeof like[0] != "number" || value.length == like.length) && value.every(part => (Array.isArray(part) ? part : [part]).every(Number.isFinite))
+  const bounded = (value, { low = -3, high = 3, options } = {}) => options
+    ? Math.round(Math.min(options.length - 1, Math.max(0, value)))
+    : value.map?.(part => bounded(part, { low, high })) ?? Math.min(high, Math.max(low, value))
+  function read() {
+    for (const [key, text] of new URLSearchParams(location.hash.slice(1))) try {
+      const value = decode(text, key), knob = spec.knobs.find(knob => knob.key == key)
+      if (!(key in spec.state) || !fits(value, spec.state[key])) continue
+      const inside = key == "seed" ? value : bounded(value, knob)
+      model.set(key, key == "rt" ? inside.sort((r, t) => r - t) : inside)
+    } catch { /* no number */ }
+  }
   let timer = 0
+  read()
+  window.addEventListener("hashchange", read)
   model.on("change", () => {
     clearTimeout(timer)
     timer = setTimeout(() => {
@@ -90,21 +104,27 @@ function keepAddress(model, spec) {
   })
 }
 
-// To draw without a pen: a text or a picture, whose ink becomes a few hundred points.
+// To draw without a pen: a text or a picture, whose ink becomes a few hundred points. Ink is what differs from the rim.
 function ownInputs(model, canvas) {
-  const write = made("input", { type: "text", maxLength: 12, size: 12, placeholder: "up to 12 letters" }), file = made("input", { type: "file", accept: "image/*" })
-  const copy = made("button", { type: "button", textContent: "copy link" })
+  const write = made("input", { type: "text", maxLength: 12, size: 12, placeholder: "up to 12 letters" })
+  const file = made("input", { type: "file", accept: "image/*" }), copy = made("button", { type: "button", textContent: "copy link" })
+  const note = made("span", { role: "status" })
   const take = (wide, high, paint) => {
-    const scale = 64 / Math.max(wide, high), size = [wide * scale, high * scale].map(side => Math.max(1, Math.round(side)))
-    const pen = made("canvas", { width: size[0], height: size[1] }).getContext("2d", { willReadFrequently: true })
+    const scale = 64 / Math.max(wide, high), [across, down] = [wide * scale, high * scale].map(side => Math.max(1, Math.round(side)))
+    const pen = made("canvas", { width: across, height: down }).getContext("2d", { willReadFrequently: true })
     pen.fillStyle = "white"
-    pen.fillRect(0, 0, ...size)
+    pen.fillRect(0, 0, across, down)
     pen.scale(scale, scale)
     pen.fillStyle = "black"
     paint(pen)
-    const { data } = pen.getImageData(0, 0, ...size), dark = i => 255 * 3 - data[4 * i] - data[4 * i + 1] - data[4 * i + 2] > 380
-    const points = Array.from({ length: size[0] * size[1] }, (_, i) => i).filter(dark).map(i => [i % size[0], -Math.floor(i / size[0])])
-    const every = Math.ceil(points.length / 400), few = points.filter((_, i) => i * 7919 % points.length < points.length / every)
+    const { data } = pen.getImageData(0, 0, across, down), all = Array.from({ length: across * down }, (_, i) => i)
+    const light = i => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]
+    const rim = all.filter(i => i < across || i >= across * (down - 1) || i % across % (across - 1) == 0).map(light).sort((a, b) => a - b)
+    const ground = rim[rim.length >> 1], most = Math.max(...all.map(i => Math.abs(light(i) - ground)))
+    const ink = all.filter(i => Math.abs(light(i) - ground) > Math.max(60, most / 2)), every = Math.max(1, ink.length / 400)
+    const few = ink.filter((_, i) => i * 7919 % ink.length < ink.length / every)
+      .map(i => [i % across, -Math.floor(i / across)])
+    note.textContent = few.length < 2 ? "No ink found." : ""
     if (few.length < 2) return
     const [x, y] = [0, 1].map(axis => few.map(point => point[axis])).map(all => [Math.min(...all), Math.max(...all)])
     const unit = 4 / Math.max(x[1] - x[0], y[1] - y[0], 1)
@@ -113,16 +133,14 @@ function ownInputs(model, canvas) {
     model.set("means", few.map(([a, b]) => [(a - (x[0] + x[1]) / 2) * unit, (b - (y[0] + y[1]) / 2) * unit]))
   }
   write.oninput = () => {
-    if (write.value.trim()) take(60 * write.value.length, 100, pen => {
+    if (write.value.trim()) take(60 * write.value.length + 20, 110, pen => {
       pen.font = "bold 80px sans-serif"
       pen.textBaseline = "middle"
-      pen.fillText(write.value, 2, 52, 60 * write.value.length - 4)
+      pen.fillText(write.value, 10, 57, 60 * write.value.length)
     })
   }
-  const picture = async blob => {
-    const image = await createImageBitmap(blob)
-    take(image.width, image.height, pen => pen.drawImage(image, 0, 0))
-  }
+  const picture = blob => createImageBitmap(blob).then(image => take(image.width, image.height, pen => pen.drawImage(image, 0, 0)),
+    () => { note.textContent = "This is no picture that can be read here; try PNG or JPEG." })
   file.onchange = () => file.files[0] && picture(file.files[0])
   canvas.ondragover = event => event.preventDefault()
   canvas.ondrop = event => { event.preventDefault(); if (event.dataTransfer.files[0]) picture(event.dataTransfer.files[0]) }
@@ -130,7 +148,7 @@ function ownInputs(model, canvas) {
     copy.textContent = "copied"
     setTimeout(() => { copy.textContent = "copy link" }, 2000)
   }), 500)
-  return [made("label", {}, "write ", write), made("label", {}, "or a picture ", file), copy]
+  return [made("label", {}, "write ", write), made("label", {}, "or a picture ", file), copy, note]
 }
 
 document.addEventListener("DOMContentLoaded", () => {

@@ -37,11 +37,11 @@ const LAYERS = {
       path.moveTo(x + size, y)
       path.arc(x, y, size, 0, 7)
     }
-    buckets.forEach((path, i) => { pen.fillStyle = wheel ? palette.wheel[i] : palette[color]; pen.fill(path) })
+    buckets.forEach((path, i) => { pen.fillStyle = wheel ? palette.wheel[i] : palette[color] ?? palette.ink; pen.fill(path) })
   },
   lines({ pen, at, palette }, { xy, color, width = 1.5, alpha = 1 }) {  // NaN lifts the pen
     const alphas = alpha.length ? alpha : [alpha]
-    pen.strokeStyle = palette[color]
+    pen.strokeStyle = palette[color] ?? palette.ink
     pen.lineWidth = width
     pen.beginPath()
     for (let i = 0, line = 0, down = false; i <= xy.length; i += 2) {
@@ -57,7 +57,7 @@ const LAYERS = {
   },
   arrows({ pen, at, palette }, { xy, color, width = 2, alpha = 1, short = 0 }) {  // x, y, dx, dy; `short` of a handle
     pen.globalAlpha = alpha
-    pen.strokeStyle = pen.fillStyle = palette[color]
+    pen.strokeStyle = pen.fillStyle = palette[color] ?? palette.ink
     pen.lineWidth = width
     const shafts = new Path2D(), heads = new Path2D()
     for (let i = 0; i < xy.length; i += 4) {
@@ -111,17 +111,23 @@ function paintPixels(pen, wide, high, colorOf, left, top, right, bottom) {
   pen.drawImage(buffer, left, top, right - left, bottom - top)
 }
 
-// What takes long is computed by a worker, one for the page; where none may run, here.
-const jobs = new Map(), here = { postMessage: ([id, request]) => setTimeout(() => finish([id, M.carried(request)])) }
-let thread = null, count = 0
-function finish([id, result]) {
-  jobs.get(id).then(result)
+// What takes long is computed by a worker, which rests when there is nothing to do; where none may run, here.
+const jobs = new Map(), here = { postMessage: job => setTimeout(() => finish(answer(job))), terminate() {} }
+let thread = null, count = 0, idle = 0
+function answer([id, request]) {
+  try { return [id, M.carried(request)] } catch (error) { return [id, null, String(error)] }
+}
+function finish([id, result, error]) {
+  if (error) console.error(error)
+  jobs.get(id)?.then(result)
   jobs.delete(id)
+  clearTimeout(idle)
+  idle = setTimeout(() => { if (!jobs.size) thread = thread?.terminate() }, 5000)
 }
 function makeThread() {
   try {
-    const made = new Worker(URL.createObjectURL(new Blob([`const M = (${mathematics})()
-      onmessage = ({ data: [id, request] }) => postMessage([id, M.carried(request)])`])))
+    const made = new Worker(URL.createObjectURL(new Blob([`const M = (${mathematics})()\n${answer}
+      onmessage = ({ data }) => postMessage(answer(data))`])))
     made.onmessage = ({ data }) => finish(data)
     made.onerror = () => { thread = here; for (const [id, { request }] of jobs) here.postMessage([id, request]) }
     return made
@@ -133,69 +139,163 @@ function inBackground(request, then) {
   thread.postMessage([count, request])
 }
 
+// later(slot, key, request): the result if it is there, else what was there before for this slot, until the new one comes.
+function laterOn(stage, done) {
+  const results = new Map(), latest = new Map(), busy = new Set(), wanted = new Map()
+  function compute(slot) {
+    const [full, request] = wanted.get(slot)
+    stage.ariaBusy = busy.add(slot).size > 0
+    inBackground(request(), result => {
+      if (results.size > 80) results.delete(results.keys().next().value)
+      results.set(full, result)
+      busy.delete(slot)
+      stage.ariaBusy = busy.size > 0
+      if (wanted.get(slot)[0] != full) compute(slot)
+      done()
+    })
+  }
+  return (slot, key, request) => {
+    const full = `${slot} ${key}`
+    wanted.set(slot, [full, request])
+    if (results.has(full)) latest.set(slot, full)
+    else if (!busy.has(slot)) compute(slot)
+    return results.get(latest.get(slot))
+  }
+}
+
 const element = (tag, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), properties)
   made.append(...children)
   return made
 }
 
-function render({ model, el }) {
-  const spec = model.get("spec"), scene = SCENES[spec.scene](decoded(spec.data), { later, shared })
-  const stage = element("div", { className: "mf-stage" }), said = element("p", { className: "mf-words" })
-  const aloud = element("p", { className: "mf-aloud", ariaLive: "polite" }), matrix = element("div", { className: "mf-matrix" })
-  const play = element("button", { className: "mf-play", type: "button", hidden: !spec.play })
-  el.classList.add("mf-panel")
-  const foot = element("div", { className: "mf-foot" }, play, said)
-  el.append(matrix, stage, foot, aloud)
-  const stateNow = () => Object.fromEntries(Object.keys(spec.state).map(key => [key, model.get(key)]))
-  const glides = new Set(spec.knobs.filter(knob => knob.options).map(knob => knob.key))
-
-  // Results that come later: what is there already, else what was there before for this slot, until the new one comes.
-  const results = new Map(), latest = new Map(), busy = new Set(), wanted = new Map()
-  function later(slot, key, request) {
-    const full = `${slot} ${key}`
-    if (results.has(full)) latest.set(slot, full)
-    else {
-      wanted.set(slot, [full, request])
-      if (!busy.has(slot)) compute(slot)
-    }
-    return results.get(latest.get(slot))
+// One square: a title, a canvas, and handles, which are elements of their own, for the keyboard and for those who cannot see
+// them. now(): what it shows at the moment; set(changes) of the state.
+function makeSquare(now, state, set) {
+  const canvas = element("canvas", { role: "img" }), title = element("div", { className: "mf-title" }), handles = []
+  const frame = element("div", { className: "mf-frame" }, canvas), whole = element("div", { className: "mf-square" }, title, frame)
+  const within = ([x, y], [left, right, low, high]) => [Math.min(right, Math.max(left, x)), Math.min(high, Math.max(low, y))]
+  function place(event) {
+    const { left, top, width, height } = canvas.getBoundingClientRect(), view = now().view
+    return within([view[0] + (event.clientX - left) / width * (view[1] - view[0]),
+                   view[3] - (event.clientY - top) / height * (view[3] - view[2])], view)
   }
-  function compute(slot) {
-    const [full, request] = wanted.get(slot)
-    busy.add(slot)
-    stage.ariaBusy = true
-    inBackground(request(), result => {
-      if (results.size > 80) results.clear()
-      results.set(full, result)
-      busy.delete(slot)
-      stage.ariaBusy = busy.size > 0
-      if (wanted.get(slot)[0] != full) compute(slot)
-      glide()
+  function follow(event, changes) {
+    const target = event.currentTarget, { pointerId } = event
+    if (event.button || target.onpointermove) return  // another button, a second finger
+    event.preventDefault()
+    target.setPointerCapture(pointerId)
+    target.onpointermove = event => { if (event.pointerId == pointerId) set(changes(...place(event), false)) }
+    target.onpointerup = target.onpointercancel = () => { target.onpointermove = null }
+    set(changes(...place(event), true))
+  }
+  function hold(j, event) {
+    follow(event, (x, y) => now().handles[j].move(x, y))
+    handles[j].focus({ preventScroll: true })
+  }
+  canvas.onpointerdown = event => {  // the nearest handle comes; a finger scrolls, unless it is on the handle itself
+    const { stroke, handles = [] } = now(), [x, y] = place(event), far = handles.map(({ at }) => Math.hypot(at[0] - x, at[1] - y))
+    if (stroke) follow(event, (x, y, first) => now().stroke(state(), x, y, first))
+    else if (far.length && event.pointerType != "touch") hold(far.indexOf(Math.min(...far)), event)
+  }
+  function makeHandle(j) {
+    const knob = element("div", { className: "mf-handle", tabIndex: 0, role: "slider", onpointerdown: event => hold(j, event) })
+    knob.onkeydown = event => {
+      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1], Home: [-9, 0], End: [9, 0],
+                      PageUp: [0, 9], PageDown: [0, -9] }[event.key]
+      if (!steps) return
+      event.preventDefault()
+      const { at, step, nudge, move } = now().handles[j], view = now().view
+      const unit = step ?? (view[1] - view[0]) * (event.shiftKey ? 0.1 : 0.02)
+      set(nudge ? nudge(steps[0] + steps[1]) : move(...within(at.map((part, axis) => part + unit * steps[axis]), view)))
+    }
+    frame.append(knob)
+    return knob
+  }
+  function dress(palette) {
+    const { view, color, note = "", share = 1, stroke, alt, title: text, handles: given = [] } = now()
+    title.replaceChildren(element("span", { textContent: text }), element("span", { textContent: note }))
+    title.style.setProperty("--dot", color ? palette[color] ?? palette.ink : "transparent")
+    whole.style.setProperty("--share", share)
+    canvas.style.aspectRatio = (view[1] - view[0]) / (view[3] - view[2])
+    canvas.classList.toggle("mf-draws", !!stroke)
+    canvas.ariaLabel = alt ?? text
+    given.forEach(({ name, at: [x, y], color = "ground", says }, j) => {
+      const knob = handles[j] ??= makeHandle(j)
+      knob.style.left = `${100 * (x - view[0]) / (view[1] - view[0])}%`
+      knob.style.top = `${100 * (view[3] - y) / (view[3] - view[2])}%`
+      knob.style.setProperty("--fill", palette[color] ?? color)
+      Object.assign(knob, { ariaLabel: name, ariaValueMin: view[0], ariaValueMax: view[1], ariaValueNow: x.toFixed(2),
+                            ariaValueText: says ?? `x ${x.toFixed(2)}, y ${y.toFixed(2)}` })
     })
   }
-  function shared(name) {
-    return spec.shared?.[name] ?? model.fetched?.(name, glide)
+  function draw(layers, palette) {
+    const { view } = now(), { clientWidth: wide, clientHeight: high } = canvas, sharp = window.devicePixelRatio || 1
+    const size = [wide, high].map(side => Math.round(side * sharp)), pen = canvas.getContext("2d")
+    if (canvas.width != size[0] || canvas.height != size[1]) [canvas.width, canvas.height] = size
+    const at = (x, y) => [(x - view[0]) / (view[1] - view[0]) * wide, (view[3] - y) / (view[3] - view[2]) * high]
+    pen.setTransform(sharp, 0, 0, sharp, 0, 0)
+    pen.clearRect(0, 0, wide, high)
+    for (const layer of layers) LAYERS[layer.as]({ pen, at, palette }, { view, ...layer })
+  }
+  return { whole, dress, draw }
+}
+
+// Cells to choose from, rows by columns, the lower their number the darker; those that were not made are empty.
+function fillMatrix(matrix, { rows, columns, texts }, chosen, choose) {
+  if (!matrix.firstChild) {
+    const cells = texts.map((_, k) => element("button", { type: "button", onclick: () => choose(k) }))
+    matrix.style.setProperty("--columns", columns.length)
+    matrix.append(element("span"), ...columns.map(text => element("span", { textContent: text })),
+      ...rows.flatMap((text, i) => [element("span", { className: "mf-row", textContent: text }),
+                                    ...cells.slice(i * columns.length, (i + 1) * columns.length)]))
+  }
+  const logs = texts.map(text => Math.log(parseFloat(text) + 1e-9)), known = logs.filter(isFinite)
+  const low = Math.min(...known), range = Math.max(...known) - low || 1
+  matrix.querySelectorAll("button").forEach((button, k) => {
+    const label = `${rows[Math.floor(k / columns.length)]}, ${columns[k % columns.length]}: ${texts[k] ?? "not made"}`
+    Object.assign(button, { textContent: texts[k] ?? "·", disabled: texts[k] == null, ariaPressed: chosen == k,
+                            title: label, ariaLabel: label })
+    button.style.setProperty("--shade", `${texts[k] == null ? 0 : 45 * (1 - (logs[k] - low) / range)}%`)
+  })
+}
+
+function render({ model, el }) {
+  const spec = model.get("spec"), stage = element("div", { className: "mf-stage" }), said = element("p", { className: "mf-words" })
+  const aloud = element("p", { className: "mf-aloud", ariaLive: "polite" }), matrix = element("div", { className: "mf-matrix" })
+  const play = element("button", { className: "mf-play", type: "button", hidden: !spec.play, onclick: () => run(!timer) })
+  const foot = element("div", { className: "mf-foot" }, play, said)
+  el.classList.add("mf-panel")
+  el.append(matrix, stage, foot, aloud)
+  const scene = SCENES[spec.scene](decoded(spec.data), {
+    later: laterOn(stage, () => soon(glide)), shared: name => spec.shared?.[name] ?? model.fetched?.(name, () => soon(glide)) })
+  const state = () => Object.fromEntries(Object.keys(spec.state).map(key => [key, model.get(key)]))
+  function set(changes) {
+    for (const [key, value] of Object.entries(changes)) model.set(key, value)
+    model.save_changes()
   }
 
-  // Drawing: `drawn` is what is on the canvas now, `goal` what the state asks for.
-  const parts = []  // the elements of each square
+  // Drawing: `drawn` is what is on the squares now, `goal` what the state asks for.
+  const parts = []
   let squares = [], drawn = [], goal = [], frame = 0, palette = null
   function ask(moving) {
     if (!palette) return  // not yet in sight
-    const { squares: next, words, cells, buttons = {} } = scene(stateNow())
-    squares = next
-    goal = next.map(square => square.layers.filter(layer => layer?.xy))
-    while (parts.length < next.length) parts.push(makeSquare(parts.length))
-    next.forEach(dress)
-    if (cells) fillMatrix(cells)
+    const { squares: next, words, cells, buttons = {} } = scene(state())
+    squares = next.map(square => ({ view: [-3, 3, -3, 3], ...square }))
+    goal = squares.map(square => square.layers.filter(layer => layer?.xy))
+    squares.forEach((_, i) => {
+      if (!parts[i]) stage.append((parts[i] = makeSquare(() => squares[i], state, set)).whole)
+      parts[i].dress(palette)
+    })
+    if (cells) fillMatrix(matrix, cells, model.get(cells.key), k => set({ [cells.key]: k }))
     for (const [text, changes] of Object.entries(buttons)) {
-      const button = foot.querySelector(`[name="${text}"]`) ?? foot.insertBefore(element("button", { type: "button", name: text, textContent: text }), said)
+      const button = foot.querySelector(`[name="${text}"]`)
+        ?? foot.insertBefore(element("button", { type: "button", name: text, textContent: text }), said)
       button.onclick = () => set(changes)
     }
     said.textContent = words
     clearTimeout(aloud.timer)
-    aloud.timer = setTimeout(() => { aloud.textContent = words }, QUIET)
+    if (aloud.textContent != words) aloud.timer = setTimeout(() => { aloud.textContent = words }, QUIET)
     cancelAnimationFrame(frame)
     if (moving && !matchMedia("(prefers-reduced-motion: reduce)").matches) return move(drawn, performance.now())
     put(goal)
@@ -207,111 +307,9 @@ function render({ model, el }) {
       if (share < 1) move(from, start)
     })
   }
-  function mixed(before, layer, share) {
-    if (before?.as != layer.as || before.xy.length != layer.xy.length) return layer
-    return { ...layer, xy: layer.xy.map((value, i) => before.xy[i] + share * (value - before.xy[i])) }
-  }
   function put(layers) {
     drawn = layers
-    layers.forEach((some, i) => {
-      const canvas = parts[i].canvas, view = squares[i].view, wide = canvas.clientWidth, high = canvas.clientHeight
-      const sharp = window.devicePixelRatio || 1
-      if (canvas.width != Math.round(wide * sharp)) [canvas.width, canvas.height] = [wide, high].map(s => Math.round(s * sharp))
-      const pen = canvas.getContext("2d")
-      const at = (x, y) => [(x - view[0]) / (view[1] - view[0]) * wide, (view[3] - y) / (view[3] - view[2]) * high]
-      pen.setTransform(sharp, 0, 0, sharp, 0, 0)
-      pen.clearRect(0, 0, wide, high)
-      for (const layer of some) LAYERS[layer.as]({ pen, at, palette }, { view, ...layer })
-    })
-  }
-
-  // Squares and their handles. A handle is an element of its own, for the keyboard and for those who cannot see it.
-  function makeSquare(i) {
-    const canvas = element("canvas"), title = element("div", { className: "mf-title" })
-    const frame = element("div", { className: "mf-frame" }, canvas)
-    canvas.onpointerdown = event => {  // the nearest handle comes; a finger scrolls, unless it is on the handle itself
-      const { stroke, handles = [] } = squares[i], far = handles.map(handle => distance(handle, event, i))
-      if (stroke) follow(i, event, (x, y, first) => squares[i].stroke(stateNow(), x, y, first))
-      else if (far.length && event.pointerType != "touch") hold(i, far.indexOf(Math.min(...far)), event)
-    }
-    const whole = element("div", { className: "mf-square" }, title, frame)
-    stage.append(whole)
-    return { whole, canvas, title, frame }
-  }
-  function dress(square, i) {
-    square.view ??= [-3, 3, -3, 3]
-    const { whole, canvas, title, frame } = parts[i], { handles = [], view } = square
-    title.replaceChildren(element("span", { textContent: square.title }), element("span", { textContent: square.note ?? "" }))
-    title.style.setProperty("--dot", palette[square.color] ?? "transparent")
-    whole.style.setProperty("--share", square.share ?? 1)
-    canvas.style.aspectRatio = (view[1] - view[0]) / (view[3] - view[2])
-    canvas.classList.toggle("mf-draws", !!square.stroke)
-    canvas.role = "img"
-    canvas.ariaLabel = square.alt ?? square.title
-    handles.forEach((handle, j) => {
-      const knob = frame.children[j + 1] ?? frame.appendChild(makeHandle(i, j)), [x, y] = handle.at
-      knob.style.left = `${100 * (x - view[0]) / (view[1] - view[0])}%`
-      knob.style.top = `${100 * (view[3] - y) / (view[3] - view[2])}%`
-      knob.style.setProperty("--fill", palette[handle.color ?? "ground"] ?? handle.color)
-      knob.ariaLabel = handle.name
-      knob.ariaValueNow = x.toFixed(2)
-      knob.ariaValueText = handle.says ?? `x ${x.toFixed(2)}, y ${y.toFixed(2)}`
-    })
-  }
-  function makeHandle(i, j) {
-    const knob = element("div", { className: "mf-handle", tabIndex: 0, role: "slider" })
-    knob.onpointerdown = event => hold(i, j, event)
-    knob.onkeydown = event => {
-      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1], Home: [-9, 0], End: [9, 0],
-                      PageUp: [0, 9], PageDown: [0, -9] }[event.key]
-      if (!steps) return
-      event.preventDefault()
-      const { handles, view } = squares[i], handle = handles[j], unit = handle.step ?? (view[1] - view[0]) * (event.shiftKey ? 0.1 : 0.02)
-      set(handle.nudge ? handle.nudge(steps[0] + steps[1]) : handle.move(handle.at[0] + unit * steps[0], handle.at[1] + unit * steps[1]))
-    }
-    return knob
-  }
-  function place(event, i) {
-    const { left, top, width, height } = parts[i].canvas.getBoundingClientRect(), view = squares[i].view
-    const into = (share, low, high) => low + Math.min(1, Math.max(0, share)) * (high - low)
-    return [into((event.clientX - left) / width, view[0], view[1]), into(1 - (event.clientY - top) / height, view[2], view[3])]
-  }
-  const distance = (handle, event, i) => Math.hypot(...place(event, i).map((part, axis) => part - handle.at[axis]))
-  function hold(i, j, event) {
-    follow(i, event, (x, y) => squares[i].handles[j].move(x, y))
-    parts[i].frame.children[j + 1].focus({ preventScroll: true })
-  }
-  function follow(i, event, changes) {
-    const target = event.currentTarget
-    event.preventDefault()
-    target.setPointerCapture(event.pointerId)
-    target.onpointermove = event => set(changes(...place(event, i), false))
-    target.onpointerup = target.onpointercancel = () => { target.onpointermove = null }
-    set(changes(...place(event, i), true))
-  }
-  function set(changes) {
-    for (const [key, value] of Object.entries(changes)) model.set(key, value)
-    model.save_changes()
-  }
-
-  // Cells to choose from, rows by columns, the lower their number the darker; those that were not made are empty.
-  function fillMatrix({ key, rows, columns, texts }) {
-    if (!matrix.firstChild) {
-      const button = (_, k) => element("button", { type: "button", onclick: () => set({ [key]: k }) })
-      const cells = Array.from({ length: rows.length * columns.length }, button)
-      matrix.style.setProperty("--columns", columns.length)
-      matrix.append(element("span"), ...columns.map(text => element("span", { textContent: text })),
-        ...rows.flatMap((text, i) => [element("span", { className: "mf-row", textContent: text }),
-                                      ...cells.slice(i * columns.length, (i + 1) * columns.length)]))
-    }
-    const logs = texts.map(text => Math.log(parseFloat(text) + 1e-9)), [low, high] = [Math.min, Math.max].map(most => most(...logs.filter(isFinite)))
-    matrix.querySelectorAll("button").forEach((button, k) => {
-      button.textContent = texts[k] ?? "·"
-      button.disabled = texts[k] == null
-      button.ariaPressed = model.get(key) == k
-      button.style.setProperty("--shade", `${texts[k] == null || high == low ? 0 : 45 * (high - logs[k]) / (high - low)}%`)
-      button.title = button.ariaLabel = `${rows[Math.floor(k / columns.length)]}, ${columns[k % columns.length]}: ${texts[k] ?? "not made"}`
-    })
+    layers.forEach((some, i) => parts[i].draw(some, palette))
   }
 
   // Play, where an order is a time: through the options of a knob, or down from 1 to 0; at the end it rests.
@@ -327,36 +325,52 @@ function render({ model, el }) {
     }, options ? 900 : 40) : 0
     play.textContent = on ? "❚❚ pause" : "▶ play"
   }
-  play.onclick = () => run(!timer)
   run(false)
 
   // A change glides if it is one of options and no other came just before; what is dragged follows at once.
+  const glides = new Set([...spec.glide, ...spec.knobs.filter(knob => knob.options).map(knob => knob.key)]), due = new Set()
   let before = {}, last = 0
   function changed() {
-    const now = stateNow(), keys = Object.keys(now).filter(key => now[key] !== before[key]), time = performance.now()
+    const now = state(), keys = Object.keys(now).filter(key => now[key] !== before[key]), time = performance.now()
     if (!keys.length) return
-    const moving = time - last > 150 && keys.every(key => glides.has(key) || spec.glide?.includes(key))
+    const moving = time - last > 150 && keys.every(key => glides.has(key))
     before = now
     last = time
     ask(moving)
   }
-  let waiting = 0
-  function soon(what) {
-    cancelAnimationFrame(waiting)
-    waiting = requestAnimationFrame(what)
-  }
-  function glide() { soon(() => ask(true)) }
+  function glide() { ask(true) }
   function refresh() {
     if (!stage.clientWidth) return  // not in sight: in a closed tab, say; its size will tell when it is
     palette = paletteOf(el)
     ask(false)
   }
-  const onChange = () => soon(changed)
+  function soon(what) {  // within the next frame, each at most once
+    if (!due.size) requestAnimationFrame(() => {
+      const all = [...due]
+      due.clear()
+      all.forEach(one => one())
+    })
+    due.add(what)
+  }
+  const onChange = () => soon(changed), onLook = () => soon(refresh)
+  const sizes = new ResizeObserver(refresh), themes = new MutationObserver(onLook)
   model.on("change", onChange)
-  const sizes = new ResizeObserver(refresh), themes = new MutationObserver(() => soon(refresh))
   sizes.observe(stage)
+  window.addEventListener("resize", onLook)  // another pixel ratio, too
   for (const root of [document.documentElement, document.body]) themes.observe(root, { attributes: true })
-  return () => { run(false); sizes.disconnect(); themes.disconnect(); model.off("change", onChange) }
+  return () => {
+    run(false)
+    sizes.disconnect()
+    themes.disconnect()
+    window.removeEventListener("resize", onLook)
+    model.off("change", onChange)
+  }
+}
+
+// A layer on its way from another state of it; where the two do not belong together, as it is.
+function mixed(before, layer, share) {
+  if (before?.as != layer.as || before.xy.length != layer.xy.length) return layer
+  return { ...layer, xy: layer.xy.map((value, i) => before.xy[i] + share * (value - before.xy[i])) }
 }
 
 // The data of a panel with everything unpacked but networks, which a worker unpacks for itself.

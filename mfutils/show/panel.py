@@ -120,6 +120,14 @@ def packed_small(values):
     return dict(shape=list(values.shape), bits=8, scale=scale, data=base64.b64encode(whole.tobytes()).decode())
 
 
+def exact(dist):
+    """A distribution of the plane with a known velocity, as `described`; ValueError for all else, a network too."""
+    if not isinstance(dist, Checkerboard | GaussianMixture):
+        raise ValueError("dist must have an exact velocity that the page knows, a Checkerboard or a GaussianMixture; "
+                         f"got {dist!r}. Try DISTRIBUTIONS['checkerboard'], or explore(u_net) for a network.")
+    return described(dist)
+
+
 def described(u):
     """A distribution with a known velocity, or a network of the plane, as math.js computes it.
 
@@ -136,9 +144,12 @@ def described(u):
     activations = {str(layer).replace("approximate='none'", "") for layer in others}
     known = {"GELU()", "SiLU()", "Tanh()", "ReLU()"}
     if (not others or not activations <= known or not all(isinstance(layer, torch.nn.Linear) for layer in linear)
-            or linear[0].in_features not in {3, 4} or linear[-1].out_features != 2):
+            or linear[0].in_features not in {3, 4} or linear[-1].out_features != 2
+            or any(layer.bias is None for layer in linear)):
         raise ValueError(f"u must be a MeanVelocityMLP or VelocityMLP with one of {', '.join(sorted(known))}, or a "
                          f"distribution of the plane; got {u!r}. For other networks, draw what sample() gives.")
+    if not all(parameter.abs().max() < 6e4 for parameter in u.parameters()):  # the highest number of 16 bits is 65,504
+        raise ValueError("u has weights that are not finite, or beyond 60,000: its training has diverged.")
     net = dict(layers=[[packed(layer.weight), packed(layer.bias)] for layer in linear],
                activation=str(others[0]).split("(")[0])
     _check_as_layers(u, linear, others[0])

@@ -24,9 +24,9 @@ from PIL import Image
 METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="#E69F00",
               self_distilled_mean_flow="#009E73")
 DATA, NOISE, SAMPLES, INK = "#3D5A78", "#999999", METHOD["mean_flow"], "#222222"
-AROUND = LinearSegmentedColormap.from_list("around", [  # equally light and strong all around (OKLCH .64, .17)
-    "#1e8fee", "#7a7cf0", "#ac6ad8", "#cd5cac", "#de5774", "#de602f", "#bf7b0f", "#9f8d0e", "#699f08", "#16a56e",
-    "#04a19b", "#0a9cbc", "#1e8fee"])
+STOPS = ["#1e8fee", "#7a7cf0", "#ac6ad8", "#cd5cac", "#de5774", "#de602f", "#bf7b0f", "#9f8d0e", "#699f08", "#16a56e",
+         "#04a19b", "#0a9cbc", "#1e8fee"]  # equally light and strong all around (OKLCH .64, .17)
+AROUND = LinearSegmentedColormap.from_list("around", STOPS)
 IN_TEXT = {METHOD["mean_flow"]: "#B34A00", METHOD["improved_mean_flow"]: "#8A6000",  # dark enough to be read on white
            METHOD["self_distilled_mean_flow"]: "#007A58", NOISE: "#6B6B6B"}
 MIST = LinearSegmentedColormap.from_list("mist", ["white", "#8FA9C2"])

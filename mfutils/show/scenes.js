@@ -46,9 +46,9 @@ const clipped = (value, low, high) => Math.min(high, Math.max(low, value))
 
 // A triangle to choose r ≤ t in. Its corner at the top left is one step from noise to data, its slope is r = t.
 function triangle([r, t], layers = [], step = 0.01) {
-  const move = (x, y) => {
-    const [from, to] = x > y ? [(x + y) / 2, (x + y) / 2] : [x, y]
-    return { rt: [from, to].map(s => Math.round(clipped(s, 0, 1) / step) * step) }
+  const move = (...place) => {  // across the slope both go along: the one that was moved decides
+    const [x, y] = place.map(s => Math.round(clipped(s, 0, 1) / step) * step), both = y == t ? x : x == r ? y : (x + y) / 2
+    return { rt: x > y ? [both, both] : [x, y] }
   }
   return { title: "from t to r", share: 0.55, view: TRIANGLE, alt: "The triangle of all r ≤ t", layers: [...layers,
     { as: "lines", color: "ink", xy: [0, 0, 0, 1, 1, 1, 0, 0] }, { as: "text", xy: [0, 0.5], text: "t", shift: [-14, 5] },
@@ -76,7 +76,7 @@ const SCENES = {
         arrows.push(centre(i), centre(j), ...v(centre(i), centre(j), Math.max(t, 0.02)).map(w => -w / 8))
       }
       const at = M.flow(v, ...z, t, 1), line = curve(v, ...z), first = Math.max(t, 0.02)
-      const move = (a, b) => ({ z: M.flow(v, a, b, 1, first, 50).map(part => clipped(part, -4, 4)) })
+      const move = (a, b) => ({ z: M.flow(v, a, b, 1, first, 50).map(part => clipped(part, -3, 3)) })
       return { words: `t = ${two(t)}. Arrows: −v, the way points move toward data, at an eighth of their length. The ring is one ` +
                       `point in the field: now at ${pair(at)}, in the end at ${pair(line.slice(-2))}.`, squares: [{
         title: who ? "a crowd that follows the field" : "travellers on straight roads", color: "data", layers: [
@@ -204,7 +204,7 @@ const SCENES = {
   // A map of errors over the plane for every r ≤ t; the triangle is coloured by their rms.
   error({ errors, rms, levels }) {
     const side = levels + 1, each = rows(errors, errors.length / errors.shape[0]), step = 1 / levels
-    const place = (i, j) => j * (j + 1) / 2 + i, worst = Math.max(...rms), view = [-step / 2, 1 + step / 2, -step / 2, 1 + step / 2]
+    const place = (i, j) => j * (j + 1) / 2 + i, worst = Math.max(...rms) || 1, view = [-step / 2, 1 + step / 2, -step / 2, 1 + step / 2]
     const tiles = Float64Array.from({ length: side * side }, (_, k) => {
       const [i, j] = [k % side, Math.floor(k / side)]
       return i <= j ? rms[place(i, j)] : NaN
@@ -220,12 +220,12 @@ const SCENES = {
 
   // A network in your hand: noise with a grid and a patch, and where they are at r after jumps from t.
   explore({ described, color, steps }, { later }) {
-    const z = noise(900), ticks = M.even(12, -2.4, 2.4), fine = M.even(40, -2.4, 2.4), own = M.field(described)
+    const z = noise(900), ticks = M.even(12, -2.4, 2.4), fine = M.even(40, -2.4, 2.4), own = M.field(described, 4)
     const grid = lines([...ticks.map(x => fine.flatMap(y => [x, y])), ...ticks.map(y => fine.flatMap(x => [x, y]))])
     const both = flat([[...z], [...grid]]), solver = described.layers?.[0][0].shape[1] == 3 ? "Euler" : "jump"
     return ({ rt: [r, t], n, p }) => {
       const times = [...t < 1 ? [1] : [], ...M.even(steps[n], t, r)], one = (x, y) => M.path(M.SOLVERS[solver](own), x, y, times)
-      const ends = later("both", `${r} ${t} ${n}`, () => ({ described, solver, points: both, times })) ?? both, states = one(...p)
+      const ends = later("both", `${r} ${t} ${n}`, () => ({ described, solver, points: both, times, steps: 6 })) ?? both, states = one(...p)
       const patch = M.even(40, 0, 2 * Math.PI).flatMap(angle => [p[0] + 0.25 * Math.cos(angle), p[1] + 0.25 * Math.sin(angle)])
       const image = rows(patch).flatMap(([x, y]) => one(x, y).slice(-2)), grown = area(image) / area(patch)
       const sheet = (title, xy, ring, more, handles) => ({ title, color, handles, layers: [
@@ -334,9 +334,9 @@ function joined([a, b], [x, y]) {
   return n ? M.even(n, 0, 1).slice(1).flatMap(share => [a + share * (x - a), b + share * (y - b)]) : []
 }
 
-// Narrow Gaussians on the points of a drawing, centred and scaled into view: as shapes.mixture_of_points.
+// Narrow Gaussians on the points of a drawing, centred and scaled into view: shapes.mixture_of_points, up to 1,000 points.
 function fitted(points) {
-  const few = points.filter((_, i) => i % Math.ceil(points.length / 300) == 0)
+  const few = points.filter((_, i) => i % Math.ceil(points.length / 1000) == 0)
   const [low, high] = [Math.min, Math.max].map(most => [0, 1].map(axis => most(...few.map(point => point[axis]))))
   const scale = 4 / Math.max(high[0] - low[0], high[1] - low[1])
   if (few.length < 2 || !isFinite(scale)) return null

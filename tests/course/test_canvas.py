@@ -3,6 +3,7 @@ knob and every handle by key and by mouse, and how long a move takes until it is
 """
 
 import json
+import re
 import shutil
 import statistics
 
@@ -10,7 +11,18 @@ import pytest
 import torch
 from stage import PANELS
 
-from mfutils import DISTRIBUTIONS, MeanVelocityMLP, VelocityMLP, load_pretrained, mean_velocity
+from mfutils import (
+    DISTRIBUTIONS,
+    MeanVelocityMLP,
+    VelocityMLP,
+    euler,
+    flow_map,
+    load_pretrained,
+    mean_velocity,
+    midpoint,
+    sample,
+)
+from mfutils.show import plots
 from mfutils.show.canvas import HERE, page_script
 from mfutils.show.panel import described, shipped
 from tools.course import ROOT
@@ -167,6 +179,139 @@ def of_network(net, r, t):
     return z.double(), at(t, t).double(), at(r, t).double()
 
 
+def test_it_steps_as_the_sampler_does(show):
+    """z ← z − (t − r) u, by each solver, along a network and along an exact velocity; and all states on the way."""
+    torch.manual_seed(0)
+    z_1, v_net, u_net = torch.randn(50, 2), VelocityMLP(16, 2), MeanVelocityMLP(16, 2)
+    board, page = DISTRIBUTIONS["checkerboard"], show("chord")
+    for solver, of, u in (("Euler", v_net, euler(v_net)), ("midpoint", v_net, midpoint(v_net)), ("jump", u_net, u_net),
+                          ("midpoint", board, midpoint(board.velocity)),
+                          ("jump", board, lambda z, r, t: mean_velocity(board, z, r, t))):
+        states = sample(u, z_1, 4, return_path=True).detach()
+        request = dict(described=described(of), solver=solver, points=z_1.flatten().tolist(),
+                       times=[1, 0.75, 0.5, 0.25, 0])
+        for every, expected in ((False, states[-1]), (True, states)):
+            moved = page.evaluate("request => Array.from(MeanFlows.mathematics().carried(request))",
+                                  {**request, "every": every})
+            assert torch.tensor(moved).view(expected.shape).numpy() == pytest.approx(expected.numpy(), abs=2e-3), solver
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
+
+
+def test_the_words_hold_the_true_numbers(show):
+    board = DISTRIBUTIONS["checkerboard"]
+    start = torch.tensor([[1.1, 0.4]], dtype=torch.float64)
+    z_t, z_r = flow_map(board, start, 0.8, 1.0), flow_map(board, start, 0.2, 1.0)
+    u, v = mean_velocity(board, z_t, 0.2, 0.8)[0], board.velocity(z_t, 0.8)[0]
+    said = numbers(settled(show("chord"))[0])  # r, t, u, the chord, v
+    assert said == pytest.approx([0.2, 0.8, *u.tolist(), *(z_t - z_r)[0].tolist(), *v.tolist()], abs=0.011)
+
+    z = torch.tensor([[-0.6, 1.4], [1.0, 1.0], [-2.0, 0.5]], dtype=torch.float64)
+    ends = flow_map(board, z, 0.0, 1.0, n_steps=100)
+    misses = (sample(euler(board.velocity), z, 4) - ends).norm(dim=1)
+    said = numbers(settled(show("solvers"))[0])  # the ring, its miss, all misses
+    assert said[2:] == pytest.approx([misses[0].item(), misses.square().mean().sqrt().item()], abs=0.011)
+
+    z = torch.tensor([[0.4, -0.4]])
+    by_net = [sample(load_pretrained("checkerboard", method), z, 1)
+              for method in ("flow_matching", "self_distilled_mean_flow")]
+    end = flow_map(board, z, 0.0, 1.0, n_steps=100)
+    page = show("race")
+    page.wait_for_function("document.querySelector('.mf-words').textContent.includes('against')")
+    assert numbers(settled(page)[0]) == pytest.approx([(one - end).norm().item() for one in by_net], abs=0.011)
+
+    torch.manual_seed(1)
+    landed = sample(MeanVelocityMLP(16, 2), torch.tensor([[0.8, 0.6]]), 1)[0]
+    assert numbers(settled(show("explore"))[0])[:2] == pytest.approx(landed.tolist(), abs=0.011)
+
+
+def test_a_handle_is_where_the_pointer_is_and_up_is_up(show):
+    page = show("roads", reduced_motion="reduce")
+    square, handle = page.locator(".mf-square canvas").bounding_box(), page.locator(".mf-handle")
+    x, y = square["x"] + 0.3 * square["width"], square["y"] + 0.2 * square["height"]
+    page.mouse.click(x, y)
+    settled(page)
+
+    def centre():
+        box = handle.bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    assert centre() == pytest.approx((x, y), abs=3)
+    handle.press("ArrowUp")
+    settled(page)
+    assert centre()[1] < y - 4
+    for _ in range(12):  # and it stays in the square
+        handle.press("Shift+ArrowUp")
+        handle.press("PageUp")
+    settled(page)
+    assert centre()[1] == pytest.approx(square["y"], abs=4)
+
+
+def test_a_knob_moved_away_and_back_shows_the_same_and_new_noise_another(show):
+    page = show("race", reduced_motion="reduce")
+    page.wait_for_function("document.querySelector('.mf-words').textContent.includes('against')")
+    steps, first = page.locator('.knobs input[type="range"]'), settled(page)
+    steps.press("End")
+    settled(page)
+    steps.press("Home")
+    page.wait_for_timeout(300)
+    assert settled(page) == first
+    page.get_by_text("new noise").click()
+    page.wait_for_timeout(300)
+    assert settled(page)[1][1] != first[1][1]  # the right square, too
+
+
+def test_a_movement_ends_where_it_would_have_begun_without(show):
+    ends = []
+    for motion in ("reduce", "no-preference"):
+        page = show("stages", reduced_motion=motion)
+        page.locator('.knobs input[type="range"]').press("ArrowRight")
+        page.wait_for_timeout(900)
+        ends.append(settled(page))
+    assert ends[0] == ends[1]
+
+
+def test_r_stays_before_t_in_the_triangle(show):
+    page = show("error", reduced_motion="reduce")
+    triangle = page.locator(".mf-handle")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "End", "PageDown"):
+        triangle.press(key)
+        r, t = numbers(settled(page)[0])[:2]
+        assert r <= t
+    triangle.press("Home")
+    triangle.press("PageUp")
+    assert numbers(settled(page)[0])[:2] == [0, 1]
+
+
+def test_it_has_the_colours_of_the_figures(show):
+    page = show("stages")
+    script = page_script()
+    for method, color in plots.METHOD.items():
+        assert f'{method}: "{color}"' in script.split("const DARK")[0]
+    stops = re.search(r"const AROUND = \[(.*?)\]", script, re.DOTALL)[1]
+    assert [f"#{stop}" for stop in re.findall(r'"(\w{6})"', stops)] == plots.STOPS
+    page.evaluate("() => { document.body.style.color = '#eee'; document.body.style.background = '#111' }")
+    settled(page)
+    light = page.evaluate("""() => {
+        const canvas = document.querySelector("canvas"), pen = canvas.getContext("2d")
+        const { data } = pen.getImageData(0, 0, canvas.width, canvas.height)
+        let most = 0
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) most = Math.max(most, data[i])
+        return most
+    }""")
+    assert light > 230  # the lighter orange: F08A3C
+
+
+@pytest.mark.parametrize("address", ["#z=null&rt=[0.5]", "#rt=[2,-1]&which=7", "#n=99&solver=1.5", "#n=%7B&z=oops"])
+def test_an_address_that_was_cut_off_or_made_up_does_no_harm(show, address):
+    page = show("race", address, reduced_motion="reduce")
+    page.wait_for_function("document.querySelector('.mf-words').textContent.match(/against|noise/)")
+    assert "NaN" not in settled(page)[0]
+    assert "undefined" not in settled(page)[0]
+
+
 MEASURE = """async ([kind, at, count]) => {
     const element = document.querySelectorAll(kind)[at], waits = []
     const painted = () => new Promise(resolve => requestAnimationFrame(() => {
@@ -300,7 +445,6 @@ def test_a_link_holds_what_is_seen(show):
     page.wait_for_timeout(600)
     address = page.evaluate("location.hash")
     assert settled(show("race", address, reduced_motion="reduce")) == here
-    settled(show("race", "#n=%7B&z=oops", reduced_motion="reduce"))  # one that was cut off does no harm
 
 
 def test_a_drawing_is_carried_to_and_its_link_holds_it(show):

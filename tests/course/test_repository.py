@@ -60,7 +60,7 @@ FLAT = ["checks", "data", "exact", "flow", "nets", "checkpoints", "training", "m
         "records", "lists", "shapes"]
 SERVICES = {"checkpoints", "records", "lists", "shapes"}  # what is read from files and written; the rest is the lesson
 ROOMS = {"mfutils": FLAT, "mfutils.lab": ["recipe", "cases", "solvers", "digits", "judges"],
-         "mfutils.show": ["plots", "figures", "canvas", "panel", "panels", "own_data", "widgets"]}
+         "mfutils.show": ["plots", "figures", "canvas", "panel", "widgets"]}
 
 
 def used_by(room, name):

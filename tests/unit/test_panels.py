@@ -12,7 +12,6 @@ import torch
 from stage import BOARD, CLOUD, PAIRS, PANELS
 
 from mfutils import DISTRIBUTIONS, GaussianMixture, MeanVelocityMLP, VelocityMLP, load_pretrained, mixture_of_text
-from mfutils.show import own_data as own_data_module
 from mfutils.show import panel as panel_module
 from mfutils.show import widgets
 from mfutils.show.panel import PANEL, WIDGET, described, packed, packed_small
@@ -116,6 +115,43 @@ def test_what_the_page_cannot_compute_is_refused_in_words(make, says):
         widgets.explore(make())
 
 
+def diverged():
+    net = MeanVelocityMLP(8, 2)
+    torch.nn.init.constant_(net.net[0].weight, torch.nan)
+    return net
+
+
+def compared(data, methods):
+    return widgets.comparison({data: methods}, {(data, "a", 1): 0.1})
+
+
+@pytest.mark.parametrize(("make", "says"), [
+    (lambda: widgets.explore(diverged()), "diverged"),
+    (lambda: widgets.field(MeanVelocityMLP(8, 2)), "exact velocity"),
+    (lambda: widgets.roads(VelocityMLP(8, 2)), "exact velocity"),
+    (lambda: widgets.solvers(MeanVelocityMLP(8, 2), CLOUD), "exact velocity"),
+    (lambda: widgets.solvers(BOARD, CLOUD[0]), "points"),
+    (lambda: widgets.chord(BOARD, [1.0, 2.0, 3.0]), "points"),
+    (lambda: widgets.swing(BOARD, CLOUD[0], 0.9, 0.1, [(0, 1)]), "leave room for t"),
+    (lambda: compared("spiral", {"a": (VelocityMLP(8, 2), "Heun")}), "Heun"),
+    (lambda: compared("spiral", {}), "spiral, a"),
+    (lambda: compared("moon", {"a": (VelocityMLP(8, 2), "Euler")}), "checkerboard"),
+], ids=["diverged", "field", "roads", "solvers", "one start", "three numbers", "swing", "solver", "label", "data"])
+def test_bad_input_is_refused_where_it_comes_in(make, says):
+    with pytest.raises((ValueError, KeyError), match=says):
+        make()
+
+
+def test_what_a_learner_may_bring_works():
+    for start in ([1.0, 0.5], torch.tensor([[1.0, 0.5]]), np.array([1.0, 0.5])):
+        assert widgets.chord(BOARD, start).data["start"] == [1.0, 0.5]
+    widgets.solvers(BOARD, [[1.0, 0.5], [0.0, 1.0]])
+    for net in (MeanVelocityMLP(8, 2).double(), MeanVelocityMLP(8, 2).half(), MeanVelocityMLP(128, 1).train()):
+        widgets.explore(net)
+    only = "checkerboard", 1, "a: b"
+    widgets.cases({only: CLOUD}, {"checkerboard": CLOUD}, {only: "TV"}).live()
+
+
 def test_a_comparison_sends_a_network_once_and_leaves_out_what_was_not_made():
     net = VelocityMLP(8, 2)
     solvers = {"flow matching, Euler": (net, "Euler"), "flow matching, midpoint": (net, "midpoint")}
@@ -189,6 +225,15 @@ def test_own_data_is_what_came_last():
     assert own.distribution is drawn
 
 
+def test_a_text_is_sent_to_the_canvas(monkeypatch):
+    """Not set as if it had come from there: ipywidgets 7 sends nothing back then."""
+    _, write, _, canvas, _ = own_data()
+    sent = []
+    monkeypatch.setattr(type(canvas), "send_state", lambda self, key=None: sent.append({*key}))
+    write.value = "O"
+    assert {"means", "width"} <= set().union(*sent)
+
+
 def test_own_data_keeps_the_last_that_worked_and_says_what_is_wrong():
     own, write, _, canvas, state = own_data()
     before, shown = own.distribution, canvas.means
@@ -216,4 +261,4 @@ def test_own_data_has_a_distribution_though_the_first_text_cannot_be_drawn(text,
     ({"name": "a.txt", "content": memoryview(b"1 2\n3 4")},),  # ipywidgets 8
 ], ids=["7", "8"])
 def test_an_uploaded_file_is_read_in_both_versions_of_ipywidgets(value):
-    assert own_data_module.uploaded(value) == b"1 2\n3 4"
+    assert widgets.uploaded(value) == b"1 2\n3 4"
