@@ -14,8 +14,8 @@ function fetched(folder, name, then) {
 // What anywidget calls a model: values by name, and word of every change.
 function modelOf(spec) {
   const values = { ...spec.state, spec }, listeners = new Set()
-  return { get: key => values[key], save_changes() {}, on: (_, then) => listeners.add(then), off: (_, then) => listeners.delete(then),
-           fetched: (name, then) => fetched("networks", name, then),
+  return { get: key => values[key], save_changes() {}, fetched: (name, then) => fetched("networks", name, then),
+           on: (_, then) => listeners.add(then), off: (_, then) => listeners.delete(then),
            set(key, value) { values[key] = value; for (const then of listeners) then(key) } }
 }
 
@@ -80,7 +80,7 @@ function keepAddress(model, spec) {
   }
   // What is of the kind and within the range that a state may hold; nothing for all else: an address may be cut off.
   const fits = (value, like) => !Array.isArray(like) ? Number.isFinite(value) : Array.isArray(value)
-    && (typeof like[0] != "number" || value.length == like.length) && value.every(part => (Array.isArray(part) ? part : [part]).every(Number.isFinite))
+    && (typeof like[0] != "number" || value.length == like.length) && value.flat().every(Number.isFinite)
   const bounded = (value, { low = -3, high = 3, options } = {}) => options
     ? Math.round(Math.min(options.length - 1, Math.max(0, value)))
     : value.map?.(part => bounded(part, { low, high })) ?? Math.min(high, Math.max(low, value))
@@ -107,10 +107,12 @@ function keepAddress(model, spec) {
 // To draw without a pen: a text or a picture, whose ink becomes a few hundred points. Ink is what differs from the rim.
 function ownInputs(model, canvas) {
   const write = made("input", { type: "text", maxLength: 12, size: 12, placeholder: "up to 12 letters" })
-  const file = made("input", { type: "file", accept: "image/*" }), copy = made("button", { type: "button", textContent: "copy link" })
+  const file = made("input", { type: "file", accept: "image/*" })
+  const copy = made("button", { type: "button", textContent: "copy link" })
   const note = made("span", { role: "status" })
   const take = (wide, high, paint) => {
-    const scale = 64 / Math.max(wide, high), [across, down] = [wide * scale, high * scale].map(side => Math.max(1, Math.round(side)))
+    const scale = 64 / Math.max(wide, high)
+    const [across, down] = [wide, high].map(side => Math.max(1, Math.round(side * scale)))
     const pen = made("canvas", { width: across, height: down }).getContext("2d", { willReadFrequently: true })
     pen.fillStyle = "white"
     pen.fillRect(0, 0, across, down)
@@ -119,8 +121,9 @@ function ownInputs(model, canvas) {
     paint(pen)
     const { data } = pen.getImageData(0, 0, across, down), all = Array.from({ length: across * down }, (_, i) => i)
     const light = i => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]
-    const rim = all.filter(i => i < across || i >= across * (down - 1) || i % across % (across - 1) == 0).map(light).sort((a, b) => a - b)
-    const ground = rim[rim.length >> 1], most = Math.max(...all.map(i => Math.abs(light(i) - ground)))
+    const onRim = i => i < across || i >= across * (down - 1) || i % across % (across - 1) == 0
+    const rim = all.filter(onRim).map(light).sort((a, b) => a - b), ground = rim[rim.length >> 1]
+    const most = Math.max(...all.map(i => Math.abs(light(i) - ground)))
     const ink = all.filter(i => Math.abs(light(i) - ground) > Math.max(60, most / 2)), every = Math.max(1, ink.length / 400)
     const few = ink.filter((_, i) => i * 7919 % ink.length < ink.length / every)
       .map(i => [i % across, -Math.floor(i / across)])

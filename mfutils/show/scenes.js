@@ -114,7 +114,8 @@ const SCENES = {
                       `The ring at ${pair(z)} misses its true end by ${two(miss(end(states[0]), end(own)))}, all of them by ` +
                       `${two(miss(states.flatMap(end), all.flatMap(end)))} (rms).`, squares: [{
         title: `${name}, ${number(count, "step")}`, color: "flow_matching", layers: [
-          { as: "lines", color: "noise", width: 1.5, xy: lines(all) }, { as: "points", color: "noise", size: 3.5, xy: flat(starts) },
+          { as: "lines", color: "noise", width: 1.5, xy: lines(all) },
+          { as: "points", color: "noise", size: 3.5, xy: flat(starts) },
           { as: "arrows", color: "flow_matching", width: 1.8, xy: states.flatMap(arrowsAlong) },
           { as: "points", color: "data", size: 4, xy: all.flatMap(end) },
           { as: "points", color: "flow_matching", size: 4, xy: states.flatMap(end) }],
@@ -182,10 +183,11 @@ const SCENES = {
       const net = typeof described == "string" ? shared(described) : described, said = texts[which][cell]
       const points = said && net && later("samples", `${which} ${cell}`, () => ({ described: net, solver, points: z,
         times: M.even(solver == "midpoint" ? nfe / 2 : nfe) }))
-      return { words: `${name}: ${label}, ${nfe} NFE, ${said ? `${about} ${said}` : "not made"}. Colours: where each point's noise lay.`,
-        squares: [{ title: label, note: `${nfe} NFE`, color, layers: [{ as: "points", wheel: z, xy: said ? points ?? z : [] }] },
+      const words = `${name}: ${label}, ${nfe} NFE, ${said ? `${about} ${said}` : "not made"}. Colours: where each point's noise lay.`
+      return { words, squares: [
+                  { title: label, note: `${nfe} NFE`, color, layers: [{ as: "points", wheel: z, xy: said ? points ?? z : [] }] },
                   { title: "target", color: "data", layers: [{ as: "points", color: "data", xy: targets[which] }] }],
-        cells: { key: "cell", rows: methods.map(method => method.label), columns: columns.map(n => `${n} NFE`), texts: texts[which] } }
+        cells: { key: "cell", rows: methods.map(({ label }) => label), columns: columns.map(n => `${n} NFE`), texts: texts[which] } }
     }
   },
 
@@ -194,7 +196,8 @@ const SCENES = {
     const index = (strides, state) => Object.entries(strides).reduce((sum, [key, stride]) => sum + stride * state[key], 0)
     const own = squares.map(({ items }) => items.shape ? rows(items, items.length / items.shape[0]) : items.same)
     return state => {
-      const chosen = squares.map(square => index(square.by, state)), titles = squares.map(({ titles }, i) => titles[chosen[i] % titles.length])
+      const chosen = squares.map(square => index(square.by, state))
+      const titles = squares.map(({ titles }, i) => titles[chosen[i] % titles.length])
       return { cells: matrix, words: words[index(by, state)].replace(/\{(\d)\}/g, (_, i) => titles[i]),  // {0}: the first square's
         squares: squares.map((square, i) => ({ ...square, title: titles[i],
                                                layers: [{ ...square, xy: (own[own[i]] ?? own[i])[chosen[i]] }] })) }
@@ -204,17 +207,18 @@ const SCENES = {
   // A map of errors over the plane for every r ≤ t; the triangle is coloured by their rms.
   error({ errors, rms, levels }) {
     const side = levels + 1, each = rows(errors, errors.length / errors.shape[0]), step = 1 / levels
-    const place = (i, j) => j * (j + 1) / 2 + i, worst = Math.max(...rms) || 1, view = [-step / 2, 1 + step / 2, -step / 2, 1 + step / 2]
+    const place = (i, j) => j * (j + 1) / 2 + i, worst = Math.max(...rms) || 1, ends = [-step / 2, 1 + step / 2]
     const tiles = Float64Array.from({ length: side * side }, (_, k) => {
       const [i, j] = [k % side, Math.floor(k / side)]
       return i <= j ? rms[place(i, j)] : NaN
     })
     return ({ rt }) => {
       const [i, j] = rt.map(s => Math.round(s * levels)), [r, t] = [i / levels, j / levels], error = rms[place(i, j)].toFixed(3)
-      return { words: `r = ${two(r)}, t = ${two(t)}: the learned u is off by ${error} (rms over the particles). Yellow is 1 or more on ` +
-                      `the plane, and ${two(worst)} in the triangle.`, squares: [
-        { title: `error of u at z\u209c`, note: `rms ${error}`, color: "mean_flow", layers: [{ as: "tiles", xy: each[place(i, j)] }] },
-        triangle([r, t], [{ as: "tiles", xy: tiles, highest: worst, view }], step)] }
+      return { words: `r = ${two(r)}, t = ${two(t)}: the learned u is off by ${error} (rms over the particles). ` +
+                      `Yellow is 1 or more on the plane, and ${two(worst)} in the triangle.`, squares: [
+        { title: "error of u at z\u209c", note: `rms ${error}`, color: "mean_flow",
+          layers: [{ as: "tiles", xy: each[place(i, j)] }] },
+        triangle([r, t], [{ as: "tiles", xy: tiles, highest: worst, view: [...ends, ...ends] }], step)] }
     }
   },
 
@@ -225,15 +229,17 @@ const SCENES = {
     const both = flat([[...z], [...grid]]), solver = described.layers?.[0][0].shape[1] == 3 ? "Euler" : "jump"
     return ({ rt: [r, t], n, p }) => {
       const times = [...t < 1 ? [1] : [], ...M.even(steps[n], t, r)], one = (x, y) => M.path(M.SOLVERS[solver](own), x, y, times)
-      const ends = later("both", `${r} ${t} ${n}`, () => ({ described, solver, points: both, times, steps: 6 })) ?? both, states = one(...p)
+      const ends = later("both", `${r} ${t} ${n}`, () => ({ described, solver, points: both, times, steps: 6 })) ?? both
       const patch = M.even(40, 0, 2 * Math.PI).flatMap(angle => [p[0] + 0.25 * Math.cos(angle), p[1] + 0.25 * Math.sin(angle)])
-      const image = rows(patch).flatMap(([x, y]) => one(x, y).slice(-2)), grown = area(image) / area(patch)
+      const states = one(...p), image = rows(patch).flatMap(([x, y]) => one(x, y).slice(-2)), grown = area(image) / area(patch)
       const sheet = (title, xy, ring, more, handles) => ({ title, color, handles, layers: [
         { as: "lines", color: "noise", width: 0.8, alpha: 0.7, xy: xy.slice(z.length) },
-        { as: "points", wheel: z, size: 1.7, xy: xy.slice(0, z.length) }, { as: "lines", color: "ink", width: 2.5, xy: ring }, more] })
-      return { words: `The patch lands at ${pair(states.slice(-2))}: from noise${t < 1 ? ` to t = ${two(t)} in one step, then` : ""} to ` +
-                      `r = ${two(r)} in ${number(steps[n], "step")}. It ` +
-                      (grown < 0 ? "is folded over: its image is turned inside out." : `becomes ${two(grown)} times as large.`), squares: [
+        { as: "points", wheel: z, size: 1.7, xy: xy.slice(0, z.length) },
+        { as: "lines", color: "ink", width: 2.5, xy: ring }, more] })
+      const first = t < 1 ? ` to t = ${two(t)} in one step, then` : ""
+      const form = grown < 0 ? "is folded over: its image is turned inside out" : `becomes ${two(grown)} times as large`
+      return { words: `The patch lands at ${pair(states.slice(-2))}: from noise${first} to r = ${two(r)} in ` +
+                      `${number(steps[n], "step")}. It ${form}.`, squares: [
         sheet("noise", both, patch, null, [{ name: "a patch of noise", at: p, move: (x, y) => ({ p: [x, y] }) }]),
         sheet(`at r = ${two(r)}`, ends, image, { as: "arrows", color: "ink", width: 1.5, xy: arrowsAlong(states) })] }
     }
@@ -249,12 +255,12 @@ const SCENES = {
       const [above, below] = [j, j + 1].map(row => mix(image(row * grid + i), image(row * grid + i + 1), a - i))
       const shares = [(1 - p[0]) * p[1], p[0] * p[1], (1 - p[0]) * (1 - p[1]), p[0] * (1 - p[1])]
       const said = corners[which].split(" ").map((digit, k) => `${Math.round(100 * shares[k])} % a ${digit}`).join(", ")
-      const inset = side / 2, reach = (grid - 1) * unit
+      const from = first * side * side, inset = side / 2, reach = (grid - 1) * unit
       return { words: `${said}; the noise turned by ${turns[turn]}°.`, squares: [
         { title: "one step each, between four classes", color: "mean_flow", view: [-1, wide, -wide, 1], handles: [{
           name: "a place between four digits", color: "none", at: [p[0] * reach + inset, (p[1] - 1) * reach - inset], says: said,
           move: (x, y) => ({ p: [(x - inset) / reach, 1 + (y + inset) / reach].map(share => clipped(share, 0, 1)) }) }],
-          layers: [{ as: "images", side, columns: grid, xy: sheets.slice(first * side * side, (first + grid * grid) * side * side) }] },
+          layers: [{ as: "images", side, columns: grid, xy: sheets.slice(from, from + (grid * side) ** 2) }] },
         { title: "here", share: 0.6, view: [-0.5, side + 0.5, -side - 0.5, 0.5],
           layers: [{ as: "images", side, columns: 1, xy: mix(above, below, b - j) }] }] }
     }
@@ -263,29 +269,32 @@ const SCENES = {
   // The front page: steps along a velocity against one jump by an average velocity, from the same noise.
   race({ data, steps, solvers }, { later, shared }) {
     return ({ which, n, solver, z, rt: [r, t], seed }) => {
-      const { dist, networks, scores } = data[which], [v, u] = networks.map(shared), points = noise(1200, seed + 1), count = steps[n]
-      const name = solvers[solver], nfe = count * (solver + 1), inOne = [...t < 1 ? [1] : [], t, r], whole = r == 0 && t == 1
+      const { dist, networks, scores } = data[which], [v, u] = networks.map(shared), points = noise(1200, seed + 1)
+      const name = solvers[solver], count = steps[n], nfe = count * (solver + 1), inOne = [...t < 1 ? [1] : [], t, r], whole = r == 0 && t == 1
       const land = (slot, described, how, times) => described && later(slot, `${which} ${seed} ${how} ${times}`,
         () => ({ described, solver: how, points, times }))
-      const left = land("left", v, name, M.even(count)), right = land("right", u, "jump", inOne), truth = curve(M.field(dist).v, ...z)
+      const left = land("left", v, name, M.even(count)), right = land("right", u, "jump", inOne)
       const own = v && M.path(M.SOLVERS[name](M.field(v)), ...z, M.even(count)), jump = u && M.path(M.field(u).u, ...z, inOne)
-      const speed = u && t - r < 0.02 && M.field(u).v(...jump.slice(-2), t).map(w => -w / 3), end = truth.slice(-2)
+      const truth = curve(M.field(dist).v, ...z), missed = states => two(miss(states.slice(-2), truth.slice(-2)))
+      const speed = u && t - r < 0.02 && M.field(u).v(...jump.slice(-2), t).map(w => -w / 3)
       const square = (title, evaluations, score, color, ends, states, more) => ({ title, color, share: 1.1,
         note: number(evaluations, "evaluation") + (score ? `, TV ${score}` : ""), layers: [
           { as: "points", color: "noise", alpha: 0.18, size: 1.2, xy: points },
           { as: "points", wheel: points, size: 1.9, alpha: 0.9, xy: ends ?? points },
-          { as: "lines", color: "ink", width: 5, alpha: 0.3, xy: truth }, states && { as: "points", color: "ink", size: 5, xy: states.slice(-2) },
+          { as: "lines", color: "ink", width: 5, alpha: 0.3, xy: truth },
+          states && { as: "points", color: "ink", size: 5, xy: states.slice(-2) },
           states && { as: "arrows", color: "ink", width: 1.8, xy: arrowsAlong(states) }, more],
         handles: [{ name: "a noise point", at: z, move: (x, y) => ({ z: [x, y] }) }] })
       const arrow = speed && { as: "arrows", color: "mean_flow", width: 2.5, xy: [...jump.slice(-2), ...speed] }
       const words = !v || !u ? "Two small networks are on their way …"
-        : whole ? `${number(nfe, "evaluation")} against one. The ring misses its true end by ${two(miss(own.slice(-2), end))} on the left, ` +
-                  `by ${two(miss(jump.slice(-2), end))} on the right.`
+        : whole ? `${number(nfe, "evaluation")} against one. The ring misses its true end by ${missed(own)} on the left, ` +
+                  `by ${missed(jump)} on the right.`
           : `On the right: noise${t < 1 ? ` → t = ${two(t)}` : ""} → r = ${two(r)}. ` +
             (speed ? "No distance: there u is the velocity (orange)." : "Top left in the triangle: the whole way at once.")
       return { words, buttons: { "new noise": { seed: seed + 1 } }, squares: [
         square("Follow the velocity", nfe, scores[solver][n], "flow_matching", left, own),
-        square("Jump by its average", inOne.length - 1, whole && scores[2], "self_distilled_mean_flow", right, jump, arrow), triangle([r, t])] }
+        square("Jump by its average", inOne.length - 1, whole && scores[2], "self_distilled_mean_flow", right, jump, arrow),
+        triangle([r, t])] }
     }
   },
 
@@ -293,13 +302,15 @@ const SCENES = {
   draw({ steps }, { later }) {
     const z = noise(1200)
     return ({ ink, means, width, n }) => {
-      const dist = means.length ? { means, sd: means.map(() => width) } : fitted(rows(ink)), count = steps[n], key = JSON.stringify(dist)
-      const land = (slot, solver, times) => later(slot, `${key} ${times}`, () => ({ described: dist, solver, points: z, times, steps: 16 }))
+      const dist = means.length ? { means, sd: means.map(() => width) } : fitted(rows(ink)), count = steps[n]
+      const land = (slot, solver, times) => later(slot, `${JSON.stringify(dist)} ${times}`,
+        () => ({ described: dist, solver, points: z, times, steps: 16 }))
       const crowd = (title, color, xy) => ({ title: dist ? title : "noise", color, share: 0.8,
                                              layers: [{ as: "points", wheel: z, size: 1.5, xy: dist && xy() || z }] })
-      return { words: !dist ? "Draw with mouse, pen or finger." : `${dist.means.length} Gaussians cover your shape, centred and scaled. One ` +
-                      "step by the exact u lands on it" + (count == 1 ? "; one Euler step lands in its middle: from pure noise, the mean is " +
-                      "all that v knows." : `, ${count} Euler steps along the exact v come near.`), buttons: { clear: { ink: [], means: [] } },
+      const along = count == 1 ? "; one Euler step lands in its middle: from pure noise, the mean is all that v knows."
+        : `, ${count} Euler steps along the exact v come near.`
+      return { words: !dist ? "Draw with mouse, pen or finger." : `${dist.means.length} Gaussians cover your shape, centred and scaled. ` +
+                      `One step by the exact u lands on it${along}`, buttons: { clear: { ink: [], means: [] } },
         squares: [{ title: dist ? "your data" : "draw here", color: "data", share: 0.8,
                     layers: [{ as: "points", color: "data", size: means.length ? 2 : 3, xy: means.length ? flat(means) : ink }],
                     stroke: ({ ink, means }, x, y, first) => ({ means: [],
@@ -310,7 +321,10 @@ const SCENES = {
   },
 }
 
-const area = ring => rows(ring).reduce((sum, [x, y], i, all) => sum + x * all[(i + 1) % all.length][1] - y * all[(i + 1) % all.length][0], 0)
+const area = ring => rows(ring).reduce((sum, [x, y], i, all) => {
+  const [a, b] = all[(i + 1) % all.length]
+  return sum + x * b - y * a
+}, 0)
 
 // A path at k + 1 even times from 1 to 0, where it is at time s, what of it lies between r and t, and a view around it.
 function timed(v, start, k) {
@@ -340,5 +354,6 @@ function fitted(points) {
   const [low, high] = [Math.min, Math.max].map(most => [0, 1].map(axis => most(...few.map(point => point[axis]))))
   const scale = 4 / Math.max(high[0] - low[0], high[1] - low[1])
   if (few.length < 2 || !isFinite(scale)) return null
-  return { means: few.map(point => point.map((part, axis) => (part - (low[axis] + high[axis]) / 2) * scale)), sd: few.map(() => 0.06) }
+  const placed = point => point.map((part, axis) => (part - (low[axis] + high[axis]) / 2) * scale)
+  return { means: few.map(placed), sd: few.map(() => 0.06) }
 }
