@@ -264,7 +264,7 @@ plots.show(fig, "The same two chords four times, at t = 0.8, each with a black a
 # %% [markdown]
 # *Where each choice of tangents thinks the tip goes in $\mathrm{d}t$: the black arrow is $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$.*
 #
-# Drag $t$: all four choices at once, and their tips enlarged. Which choices look right when $t$ is close to $r = 0.2$, and why does that not help?
+# Drag $t$. The panel shows all four choices at once, and enlarges their tips. Which choices look right when $t$ is close to $r = 0.2$, and why does that not help?
 
 # %%
 widgets.swing(board, start, 0.2, dt, TANGENTS.values())

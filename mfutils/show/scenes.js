@@ -307,8 +307,8 @@ const SCENES = {
         () => ({ described: dist, solver, points: z, times, steps: 16 }))
       const crowd = (title, color, xy) => ({ title: dist ? title : "noise", color, share: 0.8,
                                              layers: [{ as: "points", wheel: z, size: 1.5, xy: dist && xy() || z }] })
-      const along = count == 1 ? "; one Euler step lands in its middle: from pure noise, the mean is all that v knows."
-        : `, ${count} Euler steps along the exact v come near.`
+      const along = count == 1 ? "; one Euler step lands on its mean, where v points from everywhere in pure noise."
+        : `. In the middle: ${count} Euler steps along the exact v.`
       return { words: !dist ? "Draw with mouse, pen or finger." : `${dist.means.length} Gaussians cover your shape, centred and scaled. ` +
                       `One step by the exact u lands on it${along}`, buttons: { clear: { ink: [], means: [] } },
         squares: [{ title: dist ? "your data" : "draw here", color: "data", share: 0.8,

@@ -72,6 +72,8 @@ def comparison(networks, distances, about="sliced W2"):
             if label not in methods or methods[label][1] not in {"Euler", "midpoint", "jump"}:
                 raise ValueError('networks must hold a network and a solver, "Euler", "midpoint" or "jump", for '
                                  f"{name}, {label}; got {methods.get(label)!r}.")
+            if methods[label][1] == "midpoint" and any((name, label, nfe) in distances for nfe in columns if nfe % 2):
+                raise ValueError(f"midpoint takes two evaluations a step: the NFE of {label} must be even.")
         every = [methods[label][0] for label in labels]  # one that occurs twice is sent once, then goes by its place
         nets = [net if isinstance(net, str) else every.index(net) if every.index(net) < i else described(net)
                 for i, net in enumerate(every)]

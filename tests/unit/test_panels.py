@@ -135,8 +135,10 @@ def compared(data, methods):
     (lambda: widgets.swing(BOARD, CLOUD[0], 0.9, 0.1, [(0, 1)]), "leave room for t"),
     (lambda: compared("spiral", {"a": (VelocityMLP(8, 2), "Heun")}), "Heun"),
     (lambda: compared("spiral", {}), "spiral, a"),
+    (lambda: compared("spiral", {"a": (VelocityMLP(8, 2), "midpoint")}), "even"),
     (lambda: compared("moon", {"a": (VelocityMLP(8, 2), "Euler")}), "checkerboard"),
-], ids=["diverged", "field", "roads", "solvers", "one start", "three numbers", "swing", "solver", "label", "data"])
+], ids=["diverged", "field", "roads", "solvers", "one start", "three numbers", "swing", "solver", "label", "odd",
+        "data"])
 def test_bad_input_is_refused_where_it_comes_in(make, says):
     with pytest.raises((ValueError, KeyError), match=says):
         make()
