@@ -1,14 +1,19 @@
 """Checks an exercise's answer and says what is wrong with it, without ever raising, whatever the answer is."""
 
+from collections import Counter
+
 import torch
 
 from .checks import numbers
+
+misses = Counter()  # of the exercises with several hints
 
 
 def check(answer, expected, hint="", tolerance=1e-4, mistakes=None):
     """Print whether `answer` equals `expected` within `tolerance`; otherwise what is wrong with it, or a hint.
 
     answer: anything.  expected: numbers, in a list, a tensor or whatever NumPy holds.
+    hint: one text, or several from a nudge to the formula: every miss that is not a known one shows the next.
     mistakes: a dict from what may have gone wrong, in words, to the answer it leads to.
     """
     if answer is ...:
@@ -16,9 +21,9 @@ def check(answer, expected, hint="", tolerance=1e-4, mistakes=None):
         return
     expected, given = as_numbers(expected), as_numbers(answer)
     if given is None or expected is None:
-        print(f"Not yet. Expected numbers, got {type(answer).__name__}. {hint}")
+        print(f"Not yet. Expected numbers, got {type(answer).__name__}. {following(hint)}")
     elif given.shape != expected.shape:
-        print(f"Not yet. Expected shape {tuple(expected.shape)}, got {tuple(given.shape)}. {hint}")
+        print(f"Not yet. Expected shape {tuple(expected.shape)}, got {tuple(given.shape)}. {following(hint)}")
     elif close(given, expected, tolerance):
         print("Right.")
     else:
@@ -27,7 +32,16 @@ def check(answer, expected, hint="", tolerance=1e-4, mistakes=None):
         bad = int((~given.isfinite()).sum())
         off = (f"The answer is not finite: NaN or infinite in {bad} of {given.numel()} places." if bad else
                f"Largest difference {(given - expected).abs().max().item():.3g}.")
-        print("Not yet.", next(made, f"{off} {hint}"))
+        print("Not yet.", next(made, None) or f"{off} {following(hint)}")
+
+
+def following(hint):
+    """The hint that is due: of several, the next one at every miss, then the last one again."""
+    if isinstance(hint, str):
+        return hint
+    misses[tuple(hint)] += 1
+    number = min(misses[tuple(hint)], len(hint))
+    return f"Hint {number} of {len(hint)}: {hint[number - 1]}" if hint else ""
 
 
 def as_numbers(values):

@@ -15,60 +15,67 @@
 # %% [markdown]
 # # 1. A flow turns noise into data
 #
-# **The question.** How does a velocity field turn noise into data, and why are a few steps along it not enough?
+# **The question.** How does a velocity field turn noise into data, and why are a few steps not enough?
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Imports
 import torch
 
 from mfutils import (
-    DISTRIBUTIONS, GaussianMixture, check, euler, interpolate, midpoint, noise_floor, sample,
-    sliced_w2,
+    DISTRIBUTIONS, GaussianMixture, check, euler, flow_map, gaussian, interpolate, midpoint,
+    noise_floor, sample, sliced_w2,
 )
+from mfutils.lab import digits
 from mfutils.show import figures, plots, widgets
 
 board = DISTRIBUTIONS["checkerboard"]
 
-# %%
-torch.manual_seed(0)
-x, eps = board.sample(4000), torch.randn(4000, 2)
-times = (1.0, 0.6, 0.3, 0.0)
-clouds = {f"t = {t}": interpolate(x, eps, t)[0] for t in times}
-
 # %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw the four clouds
-fig = plots.clouds(clouds, method="data")
-plots.show(fig, "Four clouds of points, from t = 1, a round blob of noise, over t = 0.6 and 0.3, to "
-                "t = 0, a checkerboard.")
+# @title Draw digits by two networks
+rows = digits.rows(gaussian(20, torch.manual_seed(0), d=64), torch.full((20,), -1))  # any digit
+slow, fast = (digits.load_pretrained(name) for name in ("flow_matching", "self_distilled_mean_flow"))
+made = {"asked once": sample(slow, rows, 1), "asked 4 times": sample(slow, rows, 4),
+        "asked 32 times": sample(slow, rows, 32), "another network, asked once": sample(fast, rows, 1)}
+sheets = plots.sheets({title: digits.image(z_0) for title, z_0 in made.items()}, columns=5)
+plots.show(sheets, "Four sheets of twenty digits. One network asked once: twenty times the same grey smudge; asked 4 and "
+           "32 times: twenty different digits. Another network, asked once: the same digits, a little softer.")
 
 # %% [markdown]
-# *A cloud of noise on the left, data on the right, and two moments in between. What moves the points?*
+# *Twenty digits from the same noise. The first three sheets are by one network, asked once, 4 and 32 times for each digit; the last by another one of the same size, asked once. What did that one learn?*
 #
 # | | |
 # |---|---|
 # | **You will do** | compute a velocity field by brute force; watch a crowd follow it; sample with one step, with many, and with better ones |
 # | **You will learn** | what the conditional and the marginal velocity are; why paths bend although every road is straight; why few steps miss, even with the exact field |
 # | **You need** | PyTorch; what a mean and a derivative are. Nothing about flows |
-# | **Time** | 20 minutes to read, 20 seconds to run |
+# | **Time** | 20 minutes to read, half a minute to run |
+
+# %% [markdown]
+# ## Why one step?
 #
-# Time runs from data at $t = 0$ to noise at $t = 1$, as in the MeanFlow paper. Much of the literature counts the other way. With our
-# convention **a velocity points toward noise, and sampling subtracts it**. All symbols are in the [glossary](../docs/glossary.md).
+# Models of images, sound and video begin with noise and ask a large network, again and again, which way to go. The diffusion transformers [DiT](https://arxiv.org/abs/2212.09748) and [SiT](https://arxiv.org/abs/2401.08740) ask 500 times for one ImageNet picture: 250 steps, two evaluations each.
+# Every evaluation costs time and energy. What answers while you type can afford one.
+#
+# If you simply go the whole way at once, you get the smudge on the left. **MeanFlow** ([Geng et al. 2025](https://arxiv.org/abs/2505.13447)) trains a network for the jump itself. The catch: what it makes is a little softer. This course derives it, trains it, and measures the catch.
+#
+# We begin in the plane, with points for images, because there the right answer is known: exactly, everywhere. (Images return in [notebook 10](10_pixels.ipynb).)
 
 # %% [markdown]
 # ## Straight roads
 #
-# Take a data point $x$ and a noise point $\varepsilon \sim N(0, I)$, and join them by a straight road. At time $t$ the traveller on this road is at
+# Our data are the points of a checkerboard. Take a data point $x$ and a noise point $\varepsilon \sim N(0, I)$, and join them by a straight road. At time $t$ the traveller on this road is at
 #
 # $$z_t = (1-t)\,x + t\,\varepsilon .$$
 #
-# Its velocity never changes: $\mathrm{d}z_t/\mathrm{d}t = \varepsilon - x$. This is the **conditional velocity**. It belongs to one pair. (Papers call the road a conditional path or interpolant, and the way pairs are drawn a coupling. Ours are drawn independently.)
+# Time runs from data at $t = 0$ to noise at $t = 1$, as in the MeanFlow paper. (Much of the literature counts the other way.) The velocity of a traveller never changes: $\mathrm{d}z_t/\mathrm{d}t = \varepsilon - x$. This is the **conditional velocity**; it belongs to one pair. With our convention **a velocity points toward noise, and sampling subtracts it**.
+#
+# `interpolate` is these two formulas. Points have shape `(n, 2)`, times `(n, 1)`:
 
 # %%
-t = torch.rand(4000, 1)
+torch.manual_seed(0)
+x, eps = board.sample(20_000), torch.randn(20_000, 2)
+t = torch.rand(20_000, 1)
 z, v_cond = interpolate(x, eps, t)
-
-# %% [markdown]
-# `interpolate` is these two formulas. Points have shape `(n, 2)`, times `(n, 1)`:
 
 # %% tags=["nbval-check-output"]
 assert torch.equal(z, (1 - t) * x + t * eps)
@@ -76,46 +83,50 @@ assert torch.equal(v_cond, eps - x)
 z.shape, t.shape, v_cond.shape
 
 # %% [markdown]
-# The four clouds above are such travellers: 4,000 pairs, each on its own road. So we know how to turn *pairs* into clouds. But to
-# generate data we start from noise alone, and nobody tells us which $x$ a noise point belongs to.
+# Here are the travellers of all pairs at four times. Each has the colour of the square that its road leads to.
+
+# %%
+times = (1.0, 0.6, 0.3, 0.0)
+on_roads = {f"t = {s}": interpolate(x, eps, s)[0] for s in times}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw the travellers
+plots.show(plots.painted(on_roads, plots.part(board, x)),
+           "Four clouds of points. At t = 1 a round blob in which eight colours are mixed like confetti; at 0.6 "
+           "and 0.3 the colours begin to part; at 0 a checkerboard, each square in one colour.")
+
+# %% [markdown]
+# *At $t=1$ the colours are mixed: any noise point may be paired with any data point.*
+#
+# So we know how to turn *pairs* into clouds. But to generate data we start from noise alone, and nobody tells us which $x$ a noise point belongs to.
 #
 # ## Many roads through one point
 #
-# Stand at one place at one time. Many roads pass through here, from many data points. Which of them is likely? To be here at time $t$,
-# the data point $x$ needs the noise $\varepsilon = (z - (1-t)\,x)/t$, and small noise is more likely than large noise, in proportion to
-# $\exp(-|\varepsilon|^2/2)$.
+# Stand at one place at one time. Many roads pass through here, from many data points. Which of them is likely? To be here at time $t$, the data point $x$ needs the noise $\varepsilon = (z - (1-t)\,x)/t$. All $x$ are equally likely beforehand, and a noise $\varepsilon$ has the density of a normal distribution, in proportion to $\exp(-|\varepsilon|^2/2)$. So that is the weight of the road.
 
 # %%
 torch.manual_seed(2)
 here, now = torch.tensor([[1.6, -1.2]]), 0.6
-x = board.sample(200_000)
-eps = (here - (1 - now) * x) / now
-weight = torch.softmax(-eps.square().sum(dim=1) / 2, dim=0)[:, None]
+x_here = board.sample(200_000)
+eps_here = (here - (1 - now) * x_here) / now
+weight = torch.softmax(-eps_here.square().sum(dim=1) / 2, dim=0)[:, None]
 
 # %% [markdown]
-# Each road has its own conditional velocity. Their mean, weighted by how likely each road is, is the **marginal velocity**:
+# Each road has its own conditional velocity. Their weighted mean is the **marginal velocity**:
 #
 # $$v(z, t) = \mathbb{E}\,[\,\varepsilon - x \mid z_t = z\,].$$
-#
-# **Predict:** thirty of the roads are drawn below. Will the mean point along one of them?
 
 # %%
-by_brute_force = (weight * (eps - x)).sum(dim=0)
+by_brute_force = (weight * (eps_here - x_here)).sum(dim=0)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw thirty roads and their mean
-fig = figures.fan(here[0], x[:30], eps[:30], weight[:30, 0], by_brute_force)
-plots.show(fig, "Thirty straight lines that cross in one point, from data points in all squares of "
-                "the board; some are dark, others nearly transparent. An arrow starts at the "
-                "crossing.")
+fan = figures.fan(here[0], x_here[:30], eps_here[:30], weight[:30, 0], by_brute_force)
+plots.show(fan, "Thirty straight lines that cross in one point, from data points in all squares of "
+           "the board; some are dark, others nearly transparent. An arrow starts at the crossing.")
 
 # %% [markdown]
-# <details><summary>What happened</summary>
-#
-# The arrow shows $-v$, the way a sample would move from here; the darker a road, the more likely it is. The arrow follows none of the thirty: it is a
-# compromise between all likely ones.
-#
-# </details>
+# *Thirty of the roads, the darker the more likely. The arrow shows $-v$, the way a sample would move from here: a compromise between all of them.*
 #
 # Drag the place, and move the time. Where does a single square decide where the arrow points? And what becomes of the arrow as $t$ goes to 1?
 
@@ -123,8 +134,7 @@ plots.show(fig, "Thirty straight lines that cross in one point, from data points
 widgets.roads(board)
 
 # %% [markdown]
-# For the checkerboard this mean has a closed form: $x$ must lie in one of eight squares, so $\varepsilon$ must lie in one of eight rectangles, and the mean of a normal distribution on a
-# rectangle is in every textbook. `board.velocity` is that formula. It is exact, so in this notebook nothing has to be learned.
+# For the checkerboard this mean has a closed form: given the square that $x$ lies in, $\varepsilon$ is a normal variable cut to a rectangle, whose mean is known. `board.velocity` is that formula. It is exact, so in this notebook nothing has to be learned.
 
 # %%
 by_formula = board.velocity(here, now)[0]
@@ -132,42 +142,9 @@ print("brute force", by_brute_force, "  formula", by_formula)
 assert torch.allclose(by_brute_force, by_formula, atol=0.02)
 
 # %% [markdown]
-# ## The field
-#
-# A velocity at every place and every time is a *field*. Here it is at three times, over the density of the travellers.
-
-# %%
-torch.manual_seed(3)
-x, eps = board.sample(200_000), torch.randn(200_000, 2)
-places = plots.grid(15)
-
-
-def moment(t):
-    """The travellers at time t, and the velocity on a grid."""
-    return interpolate(x, eps, t)[0], board.velocity(places, t)
-
-
-# %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw the field at three times
-fig = figures.fields({f"t = {t}": moment(t) for t in (1.0, 0.5, 0.1)})
-plots.show(fig, "The density of the travellers at t = 1, 0.5 and 0.1, with arrows over it. At t = 1 "
-                "all arrows point to the middle; at 0.1 those between the squares point into one.")
-
-# %% [markdown]
-# *The density of the travellers, and arrows for $-v$, the way points move toward data, at an eighth of their length. Inside a square they point outward, for at $t = 0.1$ the whole
-# cloud is still a tenth smaller than the board.*
-#
-# Move the time from 1 to 0, or press play, and drag the traveller; the line is its way to the data. When do the arrows stop pointing to the middle? When does a single square decide where they point?
-
-# %%
-widgets.field(board)
-
-# %% [markdown]
-# **What happened.** Down to about $t = 0.6$ the arrows point to the middle. From 0.4 on they part, and at 0.2 nearly every place belongs to one square.
-#
 # ## A crowd that follows the field
 #
-# Now forget the pairs. Start a new crowd from noise, let every point follow $v$ in 200 small steps toward data, and look at it on the way.
+# A velocity at every place and every time is a *field*. Now forget the pairs. Start a new crowd from noise and let every point follow $v$ in 200 small steps.
 # A step goes from time $t$ to a slightly smaller time $r$. Since $v$ points toward noise, we subtract:
 
 # %%
@@ -187,108 +164,142 @@ def euler_path(z, n):
 crowd = euler_path(z_1, 200)
 
 # %% [markdown]
-# **Predict:** on the roads, points run straight and cross each other. In the crowd, every point follows a mean of many roads. Will the two look alike
-# at $t = 0.5$?
+# **Predict:** on the roads, every traveller goes straight to its own square. In the field, every point follows a mean of many roads. How will the crowd look in the end? (a) Like the board. (b) Like a blurred board, for means blur. (c) Like a dot in the middle.
 
 # %%
-rows = {"roads": {}, "field": {}}
-for t in (0.75, 0.5, 0.25, 0.0):
-    rows["roads"][f"t = {t}"] = interpolate(x, eps, t)[0][:20_000]
-    rows["field"][f"t = {t}"] = crowd[round(200 * (1 - t))]
+in_field = {f"t = {s}": crowd[round(200 * (1 - s))] for s in times}
 
 # %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw both crowds
-fig = plots.gallery(rows)
-plots.show(fig, "Two rows of four clouds at t = 0.75, 0.5, 0.25 and 0: travellers on roads above, "
-                "the crowd in the field below.")
+# @title Draw the crowd
+plots.show(plots.painted(in_field, plots.part(board, crowd[-1])),
+           "Four clouds again. At t = 1 the colours are not mixed: each fills one region of the noise. The "
+           "regions move apart and become the eight squares of the board.")
 
 # %% [markdown]
-# To compare two clouds by a number we use the **sliced Wasserstein distance** (sliced W2): it projects both on 64 directions and measures how far mass must be
-# moved along each. It is in the units of the plane, where a square of the board has side 1. Two clouds from the *same* distribution are not at distance zero,
-# because samples differ by chance. That distance is the **noise floor**.
-
-# %%
-def on_roads(t):
-    return interpolate(board.sample(20_000), torch.randn(20_000, 2), t)[0]
-
-
-table = {}
-for name, cloud in rows["field"].items():
-    t = float(name.removeprefix("t = "))
-    floor = sum(sliced_w2(on_roads(t), on_roads(t)) for _ in range(20)) / 20
-    table[name] = {"field to roads": f"{sliced_w2(cloud, on_roads(t)):.3f}",
-                   "roads to roads (noise floor)": f"{floor:.3f}"}
-plots.table(table, corner="sliced W2")
-
-# %% [markdown]
+# *Each point has the colour of the square where the field takes it.*
+#
 # <details><summary>What happened</summary>
 #
-# At every time, by sliced W2, the crowd in the field is as near to the travellers as two sets of travellers are to each other. Nobody in the crowd knows a pair, and yet it arrives as data.
+# (a). Nobody in the crowd knows a pair, and yet it arrives as data. At each time the cloud is the same as that of the travellers; what differs is who goes where. On the roads the colours cross each other; in the field each colour has a territory from the start.
 #
 # </details>
 #
-# Why? Look at a small window in the plane. How much mass enters and leaves it depends only on how many points are there and on their *mean* velocity. Replace every
-# velocity by the mean at its place, and the density changes in the same way. This is Theorem 1 of flow matching
-# ([Lipman et al. 2023](https://arxiv.org/abs/2210.02747)). It is what lets us generate: **start from noise, follow $v$, arrive at data.**
+# Move the time, or press play; change between roads and field, and drag the ring. At which $t$ do the arrows stop pointing to the middle? When does a single square decide?
+
+# %%
+widgets.field(board)
+
+# %% [markdown]
+# *Down to about $t = 0.6$ the arrows point to the middle. From 0.4 on they part, and at 0.2 nearly every place belongs to one square.*
 #
-# ## Roads are straight, paths bend
+# ## Why the mean is enough
 #
-# Let us follow forty points from noise to data: on the left each on the road of its own pair, on the right in the field.
+# Why may everybody follow the *mean*? Look at a window in the plane for a short time $\mathrm{d}t$. On the roads, travellers cross it in all directions. In the field, all that are at one place move alike.
+#
+# **Predict:** how many points will be in the window afterwards? (a) More on the roads. (b) More in the field. (c) Equally many.
+
+# %%
+torch.manual_seed(3)
+t_now, dt, box = 0.3, 0.01, (-0.5, 0.5, 0.0, 1.0)  # left, right, low, high
+z_now, road = interpolate(board.sample(2_000_000), torch.randn(2_000_000, 2), t_now)
+near = (z_now - torch.tensor([0.0, 0.5])).abs().amax(dim=1) < 1
+z_near = z_now[near]
+moves = {"on roads": -dt * road[near], "in the field": -dt * board.velocity(z_near, t_now)}
+
+# %%
+def inside(z):
+    left, right, low, high = box
+    return (z[:, 0] > left) & (z[:, 0] < right) & (z[:, 1] > low) & (z[:, 1] < high)
+
+
+traffic = {}
+for who, move in moves.items():
+    before, after = inside(z_near), inside(z_near + move)
+    traffic[who] = {"come in": f"{(after & ~before).sum():,}", "go out": f"{(before & ~after).sum():,}",
+                    "balance": f"{after.sum() - before.sum():+,}"}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw the window
+few = z_near[:200]
+plots.show(figures.window(few, {who: 12 * move[:200] for who, move in moves.items()}, box),
+           "A small window with points in and around it, twice. On roads their arrows point in all directions; "
+           "in the field neighbours have nearly the same arrow.")
+plots.table(traffic, corner="of 2,000,000 points, in dt = 0.01")
+
+# %% [markdown]
+# *Arrows: moves in $\mathrm{d}t$, twelve times enlarged.*
+#
+# <details><summary>What happened</summary>
+#
+# (c), up to chance. On the roads there is far more traffic, but what comes in minus what goes out depends only on how many points there are at each place, and on their *mean* velocity. So the density changes in the same way, in every window, at every time.
+#
+# </details>
+#
+# This is the theorem that flow matching rests on ([Lipman et al. 2023](https://arxiv.org/abs/2210.02747), Theorem 1). It is what lets us generate: **start from noise, follow $v$, arrive at data.**
+#
+# ## Eight territories
+#
+# The crowd has shown it: where a point ends is decided by where it starts. `flow_map` follows the field very finely (a Runge–Kutta method). Let us ask it for every place in the noise:
+
+# %%
+start = plots.grid(140)
+ends = plots.part(board, flow_map(board, start, 0, 1, n_steps=12))  # the middle of a square
+landing = flow_map(board, z_1[:4000], 0, 1)
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw the territories
+plots.show(figures.territories(ends, {"a sample of noise": z_1[:4000], "where it lands": landing},
+                               plots.part(board, landing)),
+           "The noise plane is divided into eight regions: six that reach outward like slices, and two small ones "
+           "in the middle, with dark borders. Beside it noise points in the same colours, and the eight squares.")
+
+# %% [markdown]
+# The dark borders are **seams**. Two points on both sides of a seam start as neighbours and end in different squares: there the exact map *tears* the plane. Remember this picture. A smooth network that maps noise to data in one step will have to imitate it.
+#
+# Straight roads may cross. Paths in the field never meet: at one place and time there is one velocity, so two points that met would travel together from then on. That is why no colour mixes with another. But it also makes paths bend:
 
 # %%
 roads = torch.stack([eps[:40], x[:40]])
 paths = euler_path(eps[:40], 500)
+length = (paths[1:] - paths[:-1]).norm(dim=2).sum(dim=0)
+detour = length / (paths[0] - paths[-1]).norm(dim=1)
+print(f"length of a path ÷ distance of its ends: median {detour.median():.2f}, largest {detour.max():.2f}")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw forty roads and forty paths
-fig = figures.paths({"roads: one pair each": roads, "paths: following the field": paths})
-plots.show(fig, "Left, forty straight lines that cross each other. Right, forty curves from the same "
-                "noise points: most turn inward first, then hook outward into a square.")
+plots.show(figures.paths({"roads: one pair each": roads, "paths: following the field": paths}),
+           "Left, forty straight lines that cross each other. Right, forty curves from the same "
+           "noise points: most turn inward first, then hook outward into a square.")
 
 # %% [markdown]
-# *From the same noise points (grey). Roads keep the noise point's own partner; paths end wherever the field takes them.*
+# *From the same noise points (grey). Near noise the field only knows "toward the middle". Near data it sees which square is close, and turns.*
 #
-# Straight roads may cross. Flow paths cannot be at the same place at the same time: the field has a single velocity there, so two points that met would travel together from
-# then on. Near noise the field only knows "toward the middle". Near data it sees which square is close, and turns. How much do paths bend? The *detour* is a path's
-# length divided by the distance between its ends.
-
-# %%
-length = (paths[1:] - paths[:-1]).norm(dim=2).sum(dim=0)
-distance = (paths[0] - paths[-1]).norm(dim=1)
-detour = length / distance
-print(f"median detour {detour.median():.2f}, largest {detour.max():.2f} (a straight line has 1)")
-
-# %% [markdown]
 # The velocity changes along a path, in direction and in speed. That is the whole difficulty of sampling in few steps.
 #
 # ## One step
 #
-# Each step of our sampler holds the velocity constant for a while. The fewer steps, the longer it does.
+# Each step holds the velocity constant for a while.
 #
-# **Predict:** take the exact field, so there is no learning error at all, and a single step from $t=1$ to $t=0$. Where do 20,000 noise points land?
+# **Predict:** take the exact field, so there is no learning error at all, and a single step from $t=1$ to $t=0$. Where do the noise points land? (a) In the squares, but blurred. (b) All over the board, dark squares and white ones. (c) All on one point.
 
 # %%
 one_step = z_1 - board.velocity(z_1, 1.0)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the landings
-fig = plots.clouds({"noise": z_1, "one step of the field": one_step}, method="field")
-plots.show(fig, "A round cloud of noise, and beside it the landings: a single dot in the middle.")
+plots.show(plots.clouds({"noise": z_1, "one step of the field": one_step}, method="field"),
+           "A round cloud of noise, and beside it the landings: a single dot in the middle.")
+assert one_step.norm(dim=1).max() < 1e-5
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# They all land on one point. At $t=1$ a point is pure noise and says nothing about its partner, so
+# (c). At $t=1$ a point is pure noise and says nothing about its partner, so
 # $v(z, 1) = \mathbb{E}[\varepsilon - x \mid \varepsilon = z] = z - \mathbb{E}[x]$, and the step is $z - (z - \mathbb{E}[x]) = \mathbb{E}[x]$:
-# **one step lands on the mean of the data**, whatever the distribution. No training can mend this, for this is the true field of independent pairs. (Pairs that are matched in a cleverer way have another field, with straighter paths; that is rectified flow.)
+# **one step lands on the mean of the data**, whatever they are. (The smudge at the top is the mean of all digits.) Training cannot fix this: the field is exact.
 #
 # </details>
-
-# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
-# @title Check: all land on the mean of the data
-assert one_step.norm(dim=1).max() < 1e-5
-
-# %% [markdown]
+#
 # ## A few steps
 #
 # Seven points, their true paths in grey, and four steps as arrows. Every arrow starts in the right direction.
@@ -300,66 +311,49 @@ true_paths = euler_path(starts, 500)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw four steps
-fig = plots.polylines(true_paths, {"4 steps": euler_path(starts, 4)})
-plots.show(fig, "Seven bent paths in grey, and for each four arrows that leave the path where it "
-                "turns and end beside the path's end.")
+plots.show(plots.polylines(true_paths, {"4 steps": euler_path(starts, 4)}),
+           "Seven bent paths in grey, and for each four arrows that leave the path where it "
+           "turns and end beside the path's end.")
 
 # %% [markdown]
 # *Euler's method: each arrow is one step along $-v$ at its start.*
 #
-# Drag the ring, and change the number of steps. How many until you see no error? And why do four steps miss the end of the path at the lower left, which is straight?
+# There are better steps. The **midpoint rule** first goes half a step, looks there, and uses *that* velocity for the whole step. It costs two evaluations of the field per step, but it feels the bend:
+
+# %%
+def midpoint_velocity(z, r, t):
+    half = z - (t - r) / 2 * board.velocity(z, t)
+    return board.velocity(half, (r + t) / 2)
+
+
+# %% [markdown]
+# Drag the ring, and change solver and steps. At *equal evaluations*, say 8 steps of Euler and 4 of midpoint, which one ends nearer?
 
 # %%
 widgets.solvers(board, starts)
 
 # %% [markdown]
-# **What happened.** With 32 steps hardly any error is left to see. A step is wrong wherever the velocity changes on its way: in direction, where a path bends, or in speed. The point at the lower left runs in and out on a straight line, and a long step overshoots the turn.
+# What a sample costs is counted in **function evaluations** (NFE): how often the field, later a network, is asked. To compare clouds by a number, take the **sliced Wasserstein distance** (sliced W2): project both on 64 directions, and measure how far mass must be moved along each. Its unit is that of the plane, where a square has side 1. Two fresh sets of data are not at distance zero: that is the **noise floor**, the smaller the more points.
 #
-# ## A better step
-#
-# Euler's method looks at the field once, at the start of the step. The **midpoint rule** first goes half a step, looks there, and uses *that* velocity for the whole
-# step. It costs two evaluations of the field per step, but it feels the bend.
-
-# %%
-def midpoint_path(z, n):
-    path = [z]
-    for i in range(n, 0, -1):
-        t, r = i / n, (i - 1) / n
-        half = path[-1] - (t - r) / 2 * board.velocity(path[-1], t)
-        path.append(path[-1] - (t - r) * board.velocity(half, (r + t) / 2))
-    return torch.stack(path)
-
-
-# %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw both with eight evaluations
-solvers = {"Euler, 8 steps": euler_path(starts, 8), "midpoint, 4 steps": midpoint_path(starts, 4)}
-fig = plots.polylines(true_paths, solvers)
-plots.show(fig, "Both with eight evaluations: eight short arrows of Euler's method, and four long "
-                "ones of the midpoint rule, over the same seven grey paths.")
-
-# %% [markdown]
-# *Eight evaluations each.* What a sample costs is counted in **function evaluations** (NFE): how often the field, later a network, is asked. Compare
-# Euler and midpoint at equal NFE, by the sliced W2 of 20,000 samples to the board. **Predict:** how many evaluations does each need to come near the noise floor?
+# **Predict:** how many evaluations bring 20,000 points near the floor? (a) Both about ten. (b) Midpoint about ten, Euler several times as many. (c) Both several dozen.
 
 # %%
 target = board.sample(20_000)
-floor, floor_95 = noise_floor(sliced_w2, board, 20_000)
-table = {"Euler": {}, "midpoint": {}}
-for nfe in (2, 4, 8, 12, 16, 32, 64):
-    by_euler = sample(euler(board.velocity), z_1, nfe)
-    by_midpoint = sample(midpoint(board.velocity), z_1, nfe // 2)
-    table["Euler"][f"{nfe} NFE"] = f"{sliced_w2(by_euler, target):.3f}"
-    table["midpoint"][f"{nfe} NFE"] = f"{sliced_w2(by_midpoint, target):.3f}"
-plots.table(table, corner="sliced W2")
-print(f"noise floor: mean {floor:.3f}, 95 % quantile {floor_95:.3f}")
+table = {"raw noise": dict.fromkeys((f"{nfe} NFE" for nfe in (2, 4, 8, 12, 16, 32, 64)), "")}
+table["raw noise"]["2 NFE"] = f"{sliced_w2(z_1, target):.3f}"
+for name, solver, per_step in (("Euler", euler, 1), ("midpoint", midpoint, 2)):
+    table[name] = {nfe: f"{sliced_w2(sample(solver(board.velocity), z_1, int(nfe[:2]) // per_step), target):.3f}"
+                   for nfe in table["raw noise"]}
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the table
+plots.table(table, corner="sliced W2 of 20,000 points")
+print("noise floor: mean {:.3f}; in 95 of 100 cases below {:.3f}".format(*noise_floor(sliced_w2, board, 20_000)))
 
 # %% [markdown]
-# Two fresh sets of board points are nearer than the quantile in 95 of 100 cases, so a distance below it cannot be told from perfect.
-#
 # <details><summary>What happened</summary>
 #
-# On the checkerboard the midpoint rule gets there with 8 to 12 evaluations, depending on the draw; Euler's method needs several
-# times as many.
+# (b). Midpoint is there with 8 to 12 evaluations. A number below the floor's mean is luck of one draw: what is below the 95 % line cannot be told from perfect. (With more points the floor sinks, and both need more to reach it.)
 #
 # </details>
 #
@@ -368,43 +362,49 @@ print(f"noise floor: mean {floor:.3f}, 95 % quantile {floor_95:.3f}")
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check: the packaged sampler is the loop
 assert torch.equal(sample(euler(board.velocity), starts, 4), euler_path(starts, 4)[-1])
-assert torch.allclose(sample(midpoint(board.velocity), starts, 4), midpoint_path(starts, 4)[-1], atol=1e-6)
+assert torch.allclose(sample(midpoint(board.velocity), starts, 4), sample(midpoint_velocity, starts, 4), atol=1e-6)
 
 # %% [markdown]
 # ## What we have
 #
 # * Each pair has a straight road and a **conditional velocity** $\varepsilon - x$. The mean over all roads through a point is the **marginal velocity** $v(z, t)$.
-# * A crowd that follows $v$ has the density of the travellers at every time, so it turns noise into data.
+# * A crowd that follows $v$ has the density of the travellers at every time, so it turns noise into data. It divides the noise into territories, with **seams** between them.
 # * Paths bend, so **few steps miss**, even with the exact field. One step puts everything on the data mean.
 # * On the checkerboard a better solver needs about ten evaluations. A different *velocity* may need one: [the average velocity](02_average_velocity.ipynb).
 #
+# All symbols are in the [glossary](../docs/glossary.md).
+#
 # ## Exercises
 #
-# Each has a cell for your answer and a folded check that says what is wrong. The solution is folded too: open it when you have tried.
+# Each has a cell for your answer and a folded check, which knows the usual mistakes. The solution is folded too: open it when you have tried.
 #
-# **1. Another landing.** With the *spiral* as data, where does one Euler step of the exact field land? Say it first, then compute the point, shape `(2,)`.
+# **1. Another landing.** Suppose the noise were not centred: $\varepsilon \sim N(a, I)$ with $a = (3, 0)$. Where does one Euler step of the exact field from $t=1$ put the points of that noise, if the data are the *spiral*? Say it first, then compute the point, shape `(2,)`.
 
 # %%
 spiral = DISTRIBUTIONS["spiral"]
-landing = ...  # one line
+its_landing = ...  # one line
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
-expected = spiral.means.mean(dim=0)
-check(landing, expected, tolerance=0.02,
-      hint="It is the mean of the data; one step of `sample(euler(spiral.velocity), …)` goes there.",
-      mistakes={"That is the mean of the noise; the step goes to that of the data.": torch.zeros(2),
-                "The sign is reversed: toward data, the velocity is subtracted.": -expected})
+mean_of_spiral = spiral.means.mean(dim=0)
+check(its_landing, mean_of_spiral, tolerance=0.02,
+      hint=["What does a point of pure noise know about its partner, wherever the noise lies?",
+            "Repeat the derivation of One step: v(z, 1) = z − E[x] holds for any noise.",
+            "The mean of the data: spiral.means.mean(dim=0)."],
+      mistakes={"That is the mean of the noise; the step goes to that of the data.": torch.tensor([3.0, 0.0]),
+                "The noise is shifted, and its velocity with it: z − v(z, 1) does not see the shift.":
+                mean_of_spiral + torch.tensor([3.0, 0.0]),
+                "The sign is reversed: toward data, the velocity is subtracted.": -mean_of_spiral})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
-spiral_landing = sample(euler(spiral.velocity), torch.zeros(1, 2), 1)[0]
-print(spiral_landing)
-assert torch.allclose(spiral_landing.double(), spiral.means.mean(dim=0), atol=0.02)
+spiral_landing = spiral.means.mean(dim=0)
+print(spiral_landing, "Why: at t = 1 the point z is the noise itself, so v(z, 1) = z − E[x], and the step gives "
+      "z − (z − E[x]) = E[x]. Where the noise lies has dropped out.")
 
 # %% [markdown]
 # **2. Another solver.** Heun's method takes a whole Euler step, asks for the velocity where it lands, and then walks the step with the *mean* of the two velocities.
-# Write the mean velocity for a step from `t` to `r`, both numbers; `euler_path` shows how a step is taken.
+# Write the mean velocity for a step from `t` to `r`, both numbers; `midpoint_velocity` shows the form.
 
 # %%
 def heun(z, r, t):
@@ -413,28 +413,29 @@ def heun(z, r, t):
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
-z_t = starts
-first = board.velocity(z_t, 0.9)
-second = board.velocity(z_t - 0.3 * first, 0.6)
-check(heun(z_t, 0.6, 0.9), (first + second) / 2,
-      hint="first = v(z, t); landing = z − (t − r) first; then the mean of first and v(landing, r).",
+first = board.velocity(starts, 0.9)
+second = board.velocity(starts - 0.3 * first, 0.6)
+check(heun(starts, 0.6, 0.9), (first + second) / 2,
+      hint=["Which two places does it look at, and at which two times?",
+            "The landing of the Euler step is z − (t − r) v(z, t). At which time is it there?",
+            "first = v(z, t); landing = z − (t − r) first; then the mean of first and v(landing, r)."],
       mistakes={"That is Euler's velocity, at the start only.": first,
                 "That is the velocity at the landing only. Take the mean of both.": second,
-                "That is the new place. Return the velocity.": z_t - 0.15 * (first + second),
+                "That is the new place. Return the velocity.": starts - 0.15 * (first + second),
                 "The second velocity is asked at time r, not t.":
-                (first + board.velocity(z_t - 0.3 * first, 0.9)) / 2,
+                (first + board.velocity(starts - 0.3 * first, 0.9)) / 2,
                 "That goes away from data: subtract.":
-                (first + board.velocity(z_t + 0.3 * first, 0.6)) / 2})
+                (first + board.velocity(starts + 0.3 * first, 0.6)) / 2})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 def heun_velocity(z, r, t):
     first = board.velocity(z, t)
-    landing = z - (t - r) * first
-    return (first + board.velocity(landing, r)) / 2
+    landing = z - (t - r) * first  # it is there at time r
+    return (first + board.velocity(landing, r)) / 2  # the trapezoid: exact where v is linear in time
 
 
-torch.testing.assert_close(heun_velocity(z_t, 0.6, 0.9), (first + second) / 2)
+torch.testing.assert_close(heun_velocity(starts, 0.6, 0.9), (first + second) / 2)
 
 # %% [markdown]
 # **3. Derive a field.** The data are eight *points* $m_k$, equally likely. Derive $v(z, t)$: which points may the road
@@ -455,18 +456,20 @@ z_somewhere, at = torch.randn(200, 2, generator=torch.manual_seed(8)), torch.ful
 exact_v = narrow.velocity(z_somewhere, at)
 every_road = ((z_somewhere[:, None] - 0.4 * points) / 0.6 - points).mean(dim=1)
 check(to_points(z_somewhere, at), exact_v, tolerance=1e-3,
-      hint="The road from m_k through z has the noise (z − (1 − t) m_k) / t, "
-           "and is likely in proportion to exp(−|noise|² / 2).",
+      hint=["It is the brute-force cell of Many roads, with eight data points in place of 200,000.",
+            "Give z the shape (n, 1, 2), so that it meets all eight points at once; softmax over the eight.",
+            "The road from m_k through z has the noise (z − (1 − t) m_k) / t, and is likely in proportion to "
+            "exp(−|noise|² / 2)."],
       mistakes={"That gives every road the same weight; the far ones are unlikely.": every_road,
                 "That is E[x | z]. The velocity is noise minus data.": z_somewhere - 0.6 * exact_v,
                 "That is E[ε | z]. The velocity is noise minus data.": z_somewhere + 0.4 * exact_v,
                 "The sign is reversed: the velocity is noise minus data.": -exact_v})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 def velocity_to_points(z, t):
     noise = (z[:, None] - (1 - t[..., None]) * points) / t[..., None]  # (n, 8, 2)
-    probability = torch.softmax(-noise.square().sum(dim=2) / 2, dim=1)[..., None]
+    probability = torch.softmax(-noise.square().sum(dim=2) / 2, dim=1)[..., None]  # Bayes, with equal priors
     return (probability * (noise - points)).sum(dim=1)
 
 
@@ -476,6 +479,6 @@ torch.testing.assert_close(velocity_to_points(z_somewhere, at), exact_v, atol=1e
 # ## Further reading
 #
 # * Lipman et al., [Flow Matching for Generative Modeling](https://arxiv.org/abs/2210.02747) (2023): Theorem 1, and the loss of notebook 3.
-# * Liu et al., [Rectified Flow](https://arxiv.org/abs/2209.03003) (2023): straight roads, and how to straighten the paths.
+# * Liu et al., [Rectified Flow](https://arxiv.org/abs/2209.03003) (2023): the same straight roads, and how to straighten the paths by pairing noise and data anew.
 # * Geng et al., [Mean Flows for One-step Generative Modeling](https://arxiv.org/abs/2505.13447) (2025): the paper this course teaches.
 # * Raymond Fan, *Introduction to Mean Flow* (2025): the blog tutorial whose subject this course follows.

@@ -38,9 +38,9 @@ step_b = torch.stack([starts, paths[-1]])
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw two kinds of steps
-fig = plots.polylines(paths, {"step A": step_a, "step B": step_b})
-plots.show(fig, "Seven bent paths twice, each with one straight arrow. The arrows of step A all end "
-                "in the middle; those of step B end where the paths end.")
+plots.show(plots.polylines(paths, {"step A": step_a, "step B": step_b}, method="unknown"),
+           "Seven bent paths twice, each with one straight arrow. The arrows of step A all end "
+           "in the middle; those of step B end where the paths end.")
 
 # %% [markdown]
 # *Seven points, their true paths in grey, and one straight step for each. Step A uses the velocity $v$ at the start, and misses. What velocity does step B use?*
@@ -48,7 +48,7 @@ plots.show(fig, "Seven bent paths twice, each with one straight arrow. The arrow
 # | | |
 # |---|---|
 # | **You will do** | follow one particle; swing a chord; turn a definition into an identity, and the identity into one call of `torch.func.jvp` |
-# | **You will learn** | what the average velocity is; why $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$; why the tangents are $(v, 0, 1)$, and what other tangents get wrong |
+# | **You will learn** | what the average velocity is; why $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$; why the tangents are $(v, 0, 1)$ |
 # | **You need** | [notebook 1](01_flow.ipynb) or its result: following the field $v(z, t)$ from $t=1$ to $t=0$ turns noise into data. The product rule and the chain rule |
 # | **Time** | 20 minutes to read, 20 seconds to run |
 #
@@ -57,10 +57,9 @@ plots.show(fig, "Seven bent paths twice, each with one straight arrow. The arrow
 # %% [markdown]
 # ## One particle
 #
-# A particle starts at a noise point and follows the field. `flow_map(board, z, r, t)` carries $z$ from time $t$ to time $r$ with a fine Runge–Kutta method, so we know where the particle is at any
-# time. We look at two times, $r < t$. Remember that $t=1$ is noise: $z_t$ comes *before* $z_r$ on the way to data.
+# A particle starts at a noise point and follows the field. `flow_map(board, z, r, t)` carries $z$ along its path from time $t$ to time $r$, in many fine steps. We look at two times, $r < t$. Remember that $t=1$ is noise: on the way to data, $z_t$ comes *before* $z_r$.
 #
-# Between the two times the particle was displaced by $D = z_t - z_r$ (read in the direction of growing time, like all velocities here). Divide by the time this took:
+# Between the two the particle was displaced by $D = z_t - z_r$. (Read in the direction of growing time, toward noise, like all velocities here.) Divide by the time this took:
 
 # %%
 start = torch.tensor([[2.1, 0.75]], dtype=torch.float64)
@@ -91,31 +90,34 @@ def u(z, r, t):
 assert torch.allclose(u(z_t, r, t), u_by_hand, atol=1e-4)
 
 # %% [markdown]
-# So step B uses $u(z_1, 0, 1)$, and one step is exact by definition. With $v$, samples got better with more steps. **Predict:** with $u$, will two steps or ten be better, worse, or the same?
+# ## One step, exactly
+#
+# So step B uses $u(z_1, 0, 1)$. Let us send noise through it, each point in the colour of the square where the exact flow takes it. **Predict:** with $v$, samples got better with more steps. With $u$, ten steps instead of one are (a) better, (b) the same, (c) worse?
 
 # %%
 torch.manual_seed(0)
-z_1 = torch.randn(2000, 2)
-landings = {n: sample(u, z_1, n) for n in (1, 2, 10)}
+z_1 = torch.randn(4000, 2)
+landings = {"noise": z_1, "one step of v": sample(euler(board.velocity), z_1, 1),
+            "one step of u": sample(u, z_1, 1), "ten steps of u": sample(u, z_1, 10)}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the landings
-fig = plots.clouds({f"{n} steps of u".replace("1 steps", "1 step"): z for n, z in landings.items()},
-                   target=board.sample(2000))
-plots.show(fig, "Three checkerboards that look the same, by 1, 2 and 10 steps of the average "
-                "velocity, and the target.")
+plots.show(plots.painted(landings, plots.part(board, flow_map(board, z_1, 0, 1))),
+           "Noise in eight territories of colour. One step of v: a dot. One step of u: the eight squares of the "
+           "board, each in its one colour. Ten steps of u: the same.")
 
 # %%
-for n in (2, 10):
-    gap = (landings[n] - landings[1]).norm(dim=1)
-    print(f"{n:2} steps against 1 step: median gap {gap.median():.0e}")
+gap = (landings["ten steps of u"] - landings["one step of u"]).norm(dim=1)
+print(f"ten steps against one: median gap {gap.median():.0e}")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# The same, up to the error of the integration. Every step with $u$ is exact, however long it is, so the number of steps does not matter.
+# (b), up to the error of the integration. Every step with $u$ is exact, however long it is. One step tears the noise along its seams and puts each territory into its square.
 #
 # </details>
+#
+# The step $z_r = z_t - (t-r)\,u$ is the only one in this course. Put $v(z_t, t)$ in the place of $u$, the velocity where the step *begins*, and you have Euler's step of notebook 1.
 #
 # ## Chord and path
 #
@@ -128,68 +130,56 @@ path = flow_map(board, start.expand(k + 1, 2), times, 1.0)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw three chords
-fig = figures.chords(path, [(0.0, 1.0), (0.2, 0.8), (0.6, 0.8)])
-plots.show(fig, "One bent path three times, each with an arrow from z_r to z_t: from r = 0 to t = 1, "
-                "from 0.2 to 0.8, and from 0.6 to 0.8.")
+plots.show(figures.chords(path, [(0.0, 1.0), (0.2, 0.8), (0.6, 0.7)]),
+           "One bent path, three times, with an arrow from z_r to z_t: over the whole path, over a part of it, "
+           "and over a short piece, where it lies on the path.")
 
 # %% [markdown]
-# *One particle's path in grey, the stretch between $r$ and $t$ in dark blue, and the chord $D = z_t - z_r$ as an arrow. It points toward noise, as all velocities do.*
+# *From noise (grey end) to data, with the part between $r$ and $t$ in blue-grey and its chord in orange.*
 #
-# Drag both ends of the chord along the path, or move $r$ and $t$. Can you find an interval where the chord points somewhere else than the path does at $z_t$? What happens to $u$ when $r$ comes close to $t$?
+# Drag $z_t$ and $z_r$ along the path. What does the chord do as $r$ comes close to $t$? Can you find a chord that points *against* the velocity at $z_t$ (blue)?
 
 # %%
 widgets.chord(board, start)
 
 # %% [markdown]
-# **What happened.** Over the bend, with $r$ near 0 and $t$ near 1, the chord points nearly across the path. As the interval closes, the average becomes the value at its end: $u(z, t, t) = v(z, t)$.
-
-# %%
-for gap in (0.1, 0.01, 0.001):
-    apart = (u(z_t, t - gap, t) - board.velocity(z_t, t)).norm()
-    print(f"t - r = {gap:<6} |u - v| = {apart:.5f}")
-
-# %% [markdown]
-# And look at the sampler. `sample` takes any `u(z, r, t)` and repeats one line, `z = z - (t - r) * u(z, r, t)`. For flow matching we pass `euler(v)`, which
-# is the function `lambda z, r, t: v(z, t)`. In one sentence: **an Euler step of flow matching is a mean-flow step in which $u$ is replaced by $v$ at $z_t$, where the step starts.**
-
-# %% [markdown]
+# **What happened.** As $r$ goes to $t$, the chord divided by $t-r$ becomes the velocity: $u(z, t, t) = v(z, t)$. And where the path turns back, the average can point the other way.
+#
 # ## A chord that swings
 #
 # We want a network to *be* $u$. But its definition needs the path, and in training nobody knows the path. Is there something we can say about $u$ that is local?
 #
-# Nail down one end of the chord, $z_r$, and let the other end move on: $t$ grows to $t + \mathrm{d}t$, and $z_t$ moves along its path. **Predict:** by how much does the displacement
-# $D = z_t - z_r$ change?
+# Nail down one end of the chord, $z_r$, and let the other end move on: $t$ grows to $t + \mathrm{d}t$, and $z_t$ moves along its path. **Predict:** the displacement $D = z_t - z_r$ changes by (a) $u\,\mathrm{d}t$, (b) $v(z_t, t)\,\mathrm{d}t$, (c) something that depends on the path in between.
 
 # %%
-dt, labels = 0.08, [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+dt, labels = 0.08, [0.6, 0.7, 0.8]
 now = torch.tensor(labels, dtype=torch.float64)[:, None]
-z_now, z_next = (flow_map(board, start.expand(7, 2), time, 1.0) for time in (now, now + dt))
+z_now, z_next = (flow_map(board, start.expand(3, 2), time, 1.0) for time in (now, now + dt))
 v_now = board.velocity(z_now, now)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the chord at three times
-truth = dict(zip(labels, zip(z_now, z_next, dt * v_now)))
-fig = figures.swings(path, z_r[0], {f"t = {t}": truth[t] for t in (0.6, 0.7, 0.8)})
-plots.show(fig, "A path three times, with a pale arrow from z_r to z_t, an orange arrow to a point a "
-                "little further on, and a short black arrow that joins the two tips. In a box the "
-                "tips, three times as large.")
+moments = zip(z_now, z_next, dt * v_now)
+plots.show(figures.swings(path, z_r[0], {f"t = {label}": moment for label, moment in zip(labels, moments)}),
+           "A path three times, with a pale arrow from z_r to z_t, an orange arrow to a point a "
+           "little further on, and a short black arrow that joins the two tips. In a box the tips, three times as large.")
 
 # %% [markdown]
 # *The old chord (pale), the new chord (orange), and $v\,\mathrm{d}t$ at the old tip (black).*
 #
 # <details><summary>What happened</summary>
 #
-# One end is fixed, so $D$ changes by what its other end moves: $v(z_t, t)\,\mathrm{d}t$. That is all. (The black arrow misses the new tip by a little, because $v$ changes during $\mathrm{d}t$.)
+# (b). One end is fixed, so $D$ changes by what its other end moves: $v(z_t, t)\,\mathrm{d}t$. That is all. (The black arrow misses the new tip by a little, because $v$ changes during $\mathrm{d}t$.)
 #
 # </details>
 #
 # ## From the picture to an identity
 #
-# The picture said
+# The picture says
 #
 # $$\frac{\mathrm{d}D}{\mathrm{d}t} = v(z_t, t).$$
 #
-# Now put in $D = (t-r)\,u$ and use the product rule, with $r$ fixed:
+# Put in $D = (t-r)\,u$ and use the product rule, with $r$ fixed:
 #
 # $$u + (t-r)\,\frac{\mathrm{d}u}{\mathrm{d}t} = v(z_t, t).$$
 #
@@ -200,8 +190,7 @@ plots.show(fig, "A path three times, with a pale arrow from z_r to z_t, an orang
 # The integral is gone. What is left is a velocity and a derivative, both at $z_t$. And nothing is lost: if a function satisfies the identity everywhere, then $\mathrm{d}[(t-r)\,u]/\mathrm{d}t = v$ along every path, and integrating
 # from $r$ to $t$ gives back $(t-r)\,u = D$. **Of all functions that stay finite at $r=t$, only the average velocity satisfies it.**
 #
-# $u$ stands on both sides, so this is not a formula for $u$ but a condition on it. A network can be trained to meet it: compute the right side with the network itself, and move the left side toward it. That is notebook 4. (Its $v$ will come from pairs, as in
-# flow matching.) First we check the condition on our particle, with a small step $h$ along the path each way.
+# $u$ stands on both sides, so this is a condition on $u$, not a formula for it. But a network can be trained to meet it: compute the right side with the network itself, and move the left side toward it. [Notebook 4](04_mean_flow.ipynb) does that, and asks why chasing one's own derivative should ever settle. Here we check the condition on our particle, with a small step $h$ along the path each way.
 
 # %%
 h = 1e-4
@@ -242,78 +231,32 @@ assert torch.allclose(value, u(z_t, r, t))
 # %% [markdown]
 # Read the tangents as a sentence: *$z$ moves with $v$, $r$ stands still, $t$ advances by one.*
 #
-# ## Other tangents
-#
-# Three other choices are common mistakes: $(v, 0, 0)$, $(v, 1, 0)$ and $(v, 1, 1)$. Code runs with all of them. **Predict:** which term of the chain rule does each lose or add?
+# With other tangents the code runs just as well, and answers another question. In the panel, each choice says where the tip of the swinging chord goes in $\mathrm{d}t$, by $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$. Drag $t$ toward $r = 0.2$. Which of the four look right there, and why does that not help?
 
 # %%
 TANGENTS = {"(v, 0, 1)": (0, 1), "(v, 0, 0)": (0, 0), "(v, 1, 0)": (1, 0), "(v, 1, 1)": (1, 1)}
-moments = {}
-for name, (of_r, of_t) in TANGENTS.items():
-    tangents = (v_now, torch.full_like(now, of_r), torch.full_like(now, of_t))
-    u_now, rate = torch.func.jvp(u, (z_now, torch.full_like(now, 0.2), now), tangents)
-    tips = dt * (u_now + (now - r) * rate)
-    moments |= {(name, t): moment for t, *moment in zip(labels, z_now, z_next, tips)}
-
-# %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw where each choice thinks the tip goes
-fig = figures.swings(path, z_r[0], {name: moments[name, 0.8] for name in TANGENTS})
-plots.show(fig, "The same two chords four times, at t = 0.8, each with a black arrow at the tip of "
-                "the old one: only the first ends at the tip of the new chord.")
-
-# %% [markdown]
-# *Where each choice of tangents thinks the tip goes in $\mathrm{d}t$: the black arrow is $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$.*
-#
-# Drag $t$. The panel shows all four choices at once, and enlarges their tips. Which choices look right when $t$ is close to $r = 0.2$, and why does that not help?
-
-# %%
 widgets.swing(board, start, 0.2, dt, TANGENTS.values())
 
 # %% [markdown]
-# **What happened.** $\mathrm{d}u/\mathrm{d}t$ enters with the factor $t-r$, so for short intervals every choice looks right. But one-step sampling asks for the longest interval.
+# **What happened.** $\mathrm{d}u/\mathrm{d}t$ enters with the factor $t-r$, so over short intervals every choice looks right; but one step asks for the longest interval. In the paper's ablation on ImageNet, one-step images had FID 61 with $(v, 0, 1)$, and 138 to 329 with the others (Table 1b; lower is better).
 #
-# How wrong are they on the whole plane? We take 200 points and times at random and look at how far $u$ is from $v - (t-r)\,\mathrm{d}u/\mathrm{d}t$. Beside it what the wrong choices did to the paper's
-# one-step images: their FID on ImageNet 256² (a distance between sets of images, lower is better), for the small model of its ablations, without guidance (Table 1b).
+# How wrong are they on the whole plane? We take 200 points and pairs of times, and look at how far $u$ is from $v - (t-r)\,\mathrm{d}u/\mathrm{d}t$:
 
 # %%
 torch.manual_seed(3)
 r_, t_ = (0.02 + 0.98 * torch.rand(200, 2, dtype=torch.float64)).sort(dim=1).values.split(1, dim=1)
 z_, _ = interpolate(board.sample(200).double(), torch.randn(200, 2, dtype=torch.float64), t_)
 v_ = board.velocity(z_, t_)
-FID = {"(v, 0, 1)": 61.06, "(v, 0, 0)": 268.06, "(v, 1, 0)": 329.22, "(v, 1, 1)": 137.96}
-residual = {}
 for name, (of_r, of_t) in TANGENTS.items():
     tangents = (v_, torch.full_like(r_, of_r), torch.full_like(t_, of_t))
     u_, dudt_ = torch.func.jvp(u, (z_, r_, t_), tangents)
-    residual[name] = (u_ - (v_ - (t_ - r_) * dudt_)).norm(dim=1).median().item()
-
-# %% cellView="form" jupyter={"source_hidden": true}
-# @title Show the table
-terms = {"(v, 0, 1)": "right", "(v, 0, 0)": "loses ∂u/∂t", "(v, 1, 0)": "loses ∂u/∂t, adds ∂u/∂r",
-         "(v, 1, 1)": "adds ∂u/∂r"}
-plots.table({name: {"terms": terms[name], "median residual, exact u": f"{residual[name]:.1g}",
-                    "paper: FID": FID[name]} for name in TANGENTS}, corner="tangents")
-
-# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
-# @title Check: only the right tangents satisfy the identity
-assert residual["(v, 0, 1)"] < 1e-5
-assert min(error for name, error in residual.items() if name != "(v, 0, 1)") > 0.05
+    residual = (u_ - (v_ - (t_ - r_) * dudt_)).norm(dim=1).median().item()
+    assert (residual < 1e-5) == (name == "(v, 0, 1)")
+    print(f"{name}: median residual of the exact u {residual:.1g}")
 
 # %% [markdown]
-# **What happened.** Only $(v, 0, 1)$ satisfies the identity. The others raise no error; they answer another question. For example $(v, 1, 1)$ moves $r$ along with $t$, so nothing is nailed down. How large the residual is says little about the samples: $(v, 1, 0)$ has the
-# smallest of the wrong ones here, and the worst FID there.
+# Only $(v, 0, 1)$ satisfies the identity.
 #
-# Other code bases write other tangents and are right all the same, because their networks take other arguments:
-#
-# | where | network | tangents |
-# |---|---|---|
-# | this course; the paper's Algorithm 1 | $u(z, r, t)$ | $(v, 0, 1)$ |
-# | the authors' JAX and PyTorch repositories | $u(z, t, r)$ | $(v, 1, 0)$ |
-# | networks that take the step's length | $u(z, t, t-r)$ | $(v, 1, 1)$ |
-#
-# Before you copy a tangent, look at the order of the arguments.
-
-# %% [markdown]
 # ## What we have
 #
 # * The **average velocity** $u(z, r, t)$ jumps from $t$ to $r$ in one exact step, however far.
@@ -324,7 +267,7 @@ assert min(error for name, error in residual.items() if name != "(v, 0, 1)") > 0
 #
 # ## Exercises
 #
-# Each has a cell for your answer and a folded check that says what is wrong. The solution is folded too.
+# Each has a cell for your answer and a folded check, which knows the usual mistakes. The solution is folded too.
 #
 # **1. Use it.** From `z_t`, at time `t = 0.8`, compute where the particle is at time 0.5, with one evaluation of `u`.
 
@@ -334,15 +277,17 @@ z_half = ...  # one line
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
 check(z_half, flow_map(board, start, 0.5, 1.0), tolerance=1e-3,
-      hint="z_s = z_t − (t − s) u(z_t, s, t) with s = 0.5.",
+      hint=["How long is the jump, and which way is data?",
+            "u belongs to the noisy end, z_t; the time that it jumps to is its second argument.",
+            "z_s = z_t − (t − s) u(z_t, s, t) with s = 0.5."],
       mistakes={"The factor t − s is missing.": z_t - u(z_t, 0.5 * one, t),
                 "Toward data, subtract.": z_t + 0.3 * u(z_t, 0.5 * one, t),
                 "That is an Euler step with v. Use the average velocity.": z_t - 0.3 * v,
                 "That is the jump to r = 0.2. Ask u for the time 0.5.": z_t - 0.3 * u(z_t, r, t)})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
-z_middle = z_t - (t - 0.5) * u(z_t, 0.5 * one, t)
+z_middle = z_t - (t - 0.5) * u(z_t, 0.5 * one, t)  # the definition, solved for where the chord ends
 torch.testing.assert_close(z_middle, flow_map(board, start, 0.5, 1.0), atol=1e-3, rtol=0)
 
 # %% [markdown]
@@ -356,7 +301,10 @@ du_dr = ...  # one line, from u(z_t, r, t), board.velocity(z_r, r), t and r
 # @title Check your answer
 expected = (u(z_t, r + h, t) - u(z_t, r - h, t)) / (2 * h)
 v_r = board.velocity(z_r, r)
-check(du_dr, expected, "Start from −u + (t − r) ∂u/∂r = −v(z_r, r).", tolerance=1e-3,
+check(du_dr, expected, tolerance=1e-3,
+      hint=["Draw the chord with its tip nailed down. When z_r moves on by v dr, what becomes of z_t − z_r?",
+            "The product rule on (t − r) u in r: the derivative of t − r is −1.",
+            "−u + (t − r) ∂u/∂r = −v(z_r, r)."],
       mistakes={"z_r is subtracted in D, so dD/dr = −v(z_r, r).": (u_by_hand + v_r) / (t - r),
                 "The derivative of t − r is −1, so the product rule gives −u.":
                 -(u_by_hand + v_r) / (t - r),
@@ -364,43 +312,44 @@ check(du_dr, expected, "Start from −u + (t − r) ∂u/∂r = −v(z_r, r).", 
                 "That has v(z_t, t) in it. r is the end that moves: use v(z_r, r).":
                 (u_by_hand - v) / (t - r)})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
-rate_in_r = (u(z_t, r, t) - board.velocity(z_r, r)) / (t - r)
+rate_in_r = (u(z_t, r, t) - board.velocity(z_r, r)) / (t - r)  # z_r is subtracted, so D changes by −v(z_r, r)
 torch.testing.assert_close(rate_in_r, expected, atol=1e-3, rtol=0)
 
 # %% [markdown]
-# **3. With pencil and paper.** If the data are a single Gaussian $N(m, s^2 I)$, everything fits in one line. Put $\sigma_t^2 = (1-t)^2 s^2 + t^2$, the variance of
-# $z_t$; its mean is $(1-t)\,m$. The flow keeps every point at its place relative to the mean, in units of $\sigma$: $(z_t - (1-t)m)/\sigma_t$ stays the same along a path. Find $z_r$ from $z_t$, and from it $u$.
+# **3. With pencil and paper.** If the data are a single Gaussian $N(m, s^2 I)$, everything fits in one line. At time $t$ the cloud is a Gaussian too: what are its mean and its standard deviation $\sigma_t$? How does the flow carry a point of the one to the other, and so what is $u$?
 
 # %%
 m, sd = torch.tensor([1.0, -0.5], dtype=torch.float64), 0.4
 
 
-def sigma(t):
-    return ((1 - t) ** 2 * sd**2 + t**2).sqrt()
-
-
 def u_gaussian(z, r, t):
-    return ...  # one or two lines
+    return ...  # a few lines
 
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
+def spread(time):
+    return ((1 - time) ** 2 * sd**2 + time**2).sqrt()
+
+
 exact_u = mean_velocity(GaussianMixture([m.tolist()], sd), z_, r_, t_)
-there = (1 - r_) * m + sigma(r_) / sigma(t_) * (z_ - (1 - t_) * m)
+there = (1 - r_) * m + spread(r_) / spread(t_) * (z_ - (1 - t_) * m)
 check(u_gaussian(z_, r_, t_), exact_u, tolerance=1e-3,
-      hint="z_r = (1 − r) m + (σ_r / σ_t) (z_t − (1 − t) m), and u = (z_t − z_r) / (t − r).",
+      hint=["z_t = (1 − t) x + t ε is a sum of two independent Gaussians: its mean, its variance?",
+            "The flow keeps every point at its place relative to the mean, in units of σ: (z_t − mean) / σ_t is constant.",
+            "σ_t² = (1 − t)² s² + t²; z_r = (1 − r) m + (σ_r / σ_t) (z_t − (1 − t) m); u = (z_t − z_r) / (t − r)."],
       mistakes={"That is z_r. Subtract it from z and divide by t − r.": there,
                 "That is the displacement. Divide it by t − r.": z_ - there,
                 "The sign is reversed: z_t − z_r.": (there - z_) / (t_ - r_),
                 "The ratio is σ_r / σ_t, not σ_t / σ_r.":
-                (z_ - (1 - r_) * m - sigma(t_) / sigma(r_) * (z_ - (1 - t_) * m)) / (t_ - r_)})
+                (z_ - (1 - r_) * m - spread(t_) / spread(r_) * (z_ - (1 - t_) * m)) / (t_ - r_)})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 def u_of_one_gaussian(z, r, t):
-    z_at_r = (1 - r) * m + sigma(r) / sigma(t) * (z - (1 - t) * m)
+    z_at_r = (1 - r) * m + spread(r) / spread(t) * (z - (1 - t) * m)  # v is affine in z, so the flow only shifts and scales
     return (z - z_at_r) / (t - r)
 
 
@@ -424,16 +373,18 @@ def with_tangents(*tangents):
 
 
 check(total, dudt, tolerance=1e-3,
-      hint="One tangent for each input: how fast do z, t and t − r move while r stands still?",
+      hint=["One tangent for each input, in the order of the inputs.",
+            "How fast do z, t and t − r move while r stands still?",
+            "t and t − r both advance by one."],
       mistakes={"With (v, 1, 0) the step keeps its length, so r moves along. Here r stands still.":
                 with_tangents(v, one, zero),
                 "(v, 0, 1) is for arguments (z, r, t); here the second is t.":
                 with_tangents(v, zero, one),
                 "z moves too, with velocity v.": with_tangents(0 * z_t, one, one)})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
-same_rate = torch.func.jvp(w, (z_t, t, t - r), (v, one, one))[1]
+same_rate = torch.func.jvp(w, (z_t, t, t - r), (v, one, one))[1]  # r stands still, so t and t − r grow alike
 torch.testing.assert_close(same_rate, dudt, atol=1e-3, rtol=0)
 
 # %% [markdown]

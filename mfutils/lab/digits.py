@@ -8,8 +8,6 @@ Path, losses, derivative, training and sampler are then those of the plane.
 import functools
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.nn.functional import gelu, pad
 
@@ -78,6 +76,9 @@ def load():
 
 @functools.cache
 def original():
+    from sklearn.datasets import load_digits  # here: the trained networks do without it
+    from sklearn.model_selection import train_test_split
+
     images, classes = load_digits(return_X_y=True)
     parts = train_test_split(images / 8 - 1, classes, test_size=450, random_state=0, stratify=classes)
     images, unseen, classes, unseen_classes = map(torch.from_numpy, parts)

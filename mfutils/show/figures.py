@@ -5,22 +5,25 @@ import math
 import textwrap
 
 import torch
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
 
 from .plots import (
     DATA,
     INK,
+    LIMIT,
     METHOD,
     NOISE,
     SAMPLES,
     abreast,
     arrows,
+    by_place,
     chord,
     dots,
     flow_field,
     in_our_style,
     in_text,
+    painted,
     planes,
     scale,
     swing,
@@ -34,6 +37,41 @@ def origins(z_1, panels):
     pictures, axes = planes(panels)
     for ax, points in zip(axes, panels.values()):
         wheel(ax, z_1, points)
+    return pictures
+
+
+@in_our_style
+def territories(where, panels, places):
+    """Noise painted by where it goes, with a line wherever neighbours part; then points in the same colours.
+
+    where: (k², 2), the place of `plots.by_place` for each tile of `plots.grid(k)`.  panels, places: as in `painted`.
+    """
+    side = round(len(where) ** 0.5)
+    map_of = where.view(side, side, 2)
+    torn = torch.zeros(side, side, dtype=torch.bool)
+    for axis in (0, 1):
+        torn.narrow(axis, 1, side - 1).logical_or_(map_of.diff(dim=axis).norm(dim=2) > 0.5)
+    colours = by_place(where).reshape(side, side, 3)
+    colours[torn.numpy()] = to_rgb(INK)
+    title = "noise, by where it will land"
+    pictures, (ax,) = planes([title], abreast(len(panels) + 1))
+    ax.imshow(colours, origin="lower", extent=(-LIMIT, LIMIT) * 2, interpolation="nearest")
+    return pictures | painted(panels, places, abreast(len(panels) + 1))
+
+
+@in_our_style
+def window(points, moves, box):
+    """Travellers near a small window and how they move next: a dict from title to moves (n, 2) of the points (n, 2).
+    box: left, right, low, high."""
+    left, right, low, high = box
+    pictures, axes = planes(moves)
+    for ax, (title, move) in zip(axes, moves.items()):
+        arrows(ax, points, move, INK, 0.004)
+        dots(ax, points, DATA, 3)
+        ax.fill([left, right, right, left], [low, low, high, high], facecolor="none", edgecolor=METHOD["flow_matching"],
+                linewidth=3)
+        reach = 0.5 * (right - left)
+        ax.set(xlim=(left - reach, right + reach), ylim=(low - reach, high + reach))
     return pictures
 
 

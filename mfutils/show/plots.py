@@ -20,6 +20,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ..data import Checkerboard
+
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="#E69F00",
               self_distilled_mean_flow="#009E73")
@@ -214,6 +216,32 @@ def wheel(ax, z_1, points, size=1.5):
     ax.scatter(*points.T.numpy(), c=direction.numpy(), s=size, cmap=AROUND, linewidths=0)
 
 
+def part(dist, points):
+    """The middle of the square or of the blob that each of the points (n, 2) is nearest to; the points themselves where
+    the data are not made of a few such parts."""
+    middles = dist.edges[dist.dark.nonzero()] + 0.5 if isinstance(dist, Checkerboard) else dist.means
+    middles = middles.to(points)
+    return middles[torch.cdist(points, middles).argmin(dim=1)] if len(middles) <= 12 else points
+
+
+def by_place(places):
+    """A colour for each of the places (n, 2), as (n, 3): its direction as in `wheel`, dark near the middle and pale far
+    out. What goes to one place then has one colour."""
+    colours = AROUND(torch.atan2(places[:, 1], places[:, 0]).numpy() / (2 * math.pi) + 0.5)[:, :3]
+    pale = ((places.norm(dim=1, keepdim=True) - 1.3) / 2).clamp(-0.5, 0.4).numpy()
+    return (colours * (1 + pale.clip(max=0)) + pale.clip(min=0) * (1 - colours)).clip(0, 1)
+
+
+def painted(panels, places, width=None):
+    """The same points side by side, each in the colour of its place: a dict from title to points (n, 2), and the places
+    (n, 2), or a dict from title to them."""
+    pictures, axes = planes(panels, width)
+    for ax, (title, points) in zip(axes, panels.items()):
+        mine = places[title] if isinstance(places, dict) else places
+        ax.scatter(*points[:SHOWN].T.numpy(), c=by_place(mine[:SHOWN]), s=2 if width else 3, linewidths=0)
+    return pictures
+
+
 def counts(points, n):
     """How many of the points (m, 2) lie in each tile of `grid(n)`: (n²,)."""
     return torch.histogramdd(points, [n, n], range=[-LIMIT, LIMIT] * 2).hist.T.flatten()
@@ -239,12 +267,12 @@ def flow_field(ax, points, v):
     arrows(ax, grid(k), (-v / 8).masked_fill(unvisited(points, k)[:, None], torch.nan), INK, 0.005)
 
 
-def polylines(paths, panels):
+def polylines(paths, panels, method="flow_matching"):
     """Solvers side by side, as arrows over the true paths (k, m, 2) of the same m points: a dict from title to their
-    states (n + 1, m, 2)."""
+    states (n + 1, m, 2), in the colour of what the title names, else of `method`."""
     pictures, axes = planes(panels)
     for ax, (title, states) in zip(axes, panels.items()):
-        colour = color(title, "flow_matching")
+        colour = color(title, method)
         ax.plot(paths[..., 0].numpy(), paths[..., 1].numpy(), color=NOISE, linewidth=1.2)
         dots(ax, paths[0], NOISE, 5)
         dots(ax, paths[-1], DATA, 5)

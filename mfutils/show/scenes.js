@@ -30,6 +30,20 @@ function samples(dist, n, seed = 2) {
   }))
 }
 
+// What colours a landing: the middle of the square or blob it is nearest to; itself where the data have no such parts.
+function parts(dist, xy) {
+  const middles = dist.board ? M.even(15, 0, 15).map(k => [k % 4 - 1.5, Math.floor(k / 4) - 1.5]).filter(([x, y]) => (x + y) % 2 != 0)
+    : dist.means
+  if (middles.length > 12) return xy
+  return flat(rows(xy).map(([x, y]) => middles.reduce((p, q) =>
+    Math.hypot(q[0] - x, q[1] - y) < Math.hypot(p[0] - x, p[1] - y) ? q : p)))
+}
+// Where the exact flow takes these points of noise, as colours.
+const destinations = (later, dist, points, key = "") => {
+  const ends = later("destinations", key, () => ({ described: dist, solver: "jump", points, times: [1, 0] }))
+  return ends && parts(dist, ends)
+}
+
 // The exact path from (x, y) at time t to time r, as one line; its times are even in √t.
 function curve(v, x, y, t = 1, r = 0, steps = 48) {
   const time = i => (Math.sqrt(t) + (Math.sqrt(r) - Math.sqrt(t)) * i / steps) ** 2, line = [x, y]
@@ -57,7 +71,7 @@ function triangle([r, t], layers = [], step = 0.01) {
 }
 
 const SCENES = {
-  // Travellers on their roads, or a crowd in the field; the exact velocity, and one point in the field to drag.
+  // Travellers on their roads, or a crowd in the field, in the colours of where they will arrive; and one point to drag.
   field({ dist }, { later }) {
     const { v } = M.field(dist), n = 3000, crowd = 1200, side = 13, TIMES = 40
     const eps = noise(n), x = samples(dist, n), centre = k => ((k + 0.5) / side - 0.5) * 6
@@ -76,11 +90,12 @@ const SCENES = {
         arrows.push(centre(i), centre(j), ...v(centre(i), centre(j), Math.max(t, 0.02)).map(w => -w / 8))
       }
       const at = M.flow(v, ...z, t, 1), line = curve(v, ...z), first = Math.max(t, 0.02)
+      const place = who ? all && parts(dist, all.slice(-2 * crowd)) : parts(dist, x.slice(0, 2 * crowd))
       const move = (a, b) => ({ z: M.flow(v, a, b, 1, first, 50).map(part => clipped(part, -3, 3)) })
       return { words: `t = ${two(t)}. Arrows: −v, the way points move toward data, at an eighth of their length. The ring is one ` +
-                      `point in the field: now at ${pair(at)}, in the end at ${pair(line.slice(-2))}.`, squares: [{
+                      `point in the field: now at ${pair(at)}, in the end at ${pair(line.slice(-2))}. Colours: where a point ends.`, squares: [{
         title: who ? "a crowd that follows the field" : "travellers on straight roads", color: "data", layers: [
-          { as: "points", color: "data", alpha: 0.5, xy: who ? all ? inField(all, t) : [] : onRoads.slice(0, 2 * crowd) },
+          { as: "points", place, xy: who ? all ? inField(all, t) : [] : onRoads.slice(0, 2 * crowd) },
           { as: "arrows", color: "ink", width: 1.2, xy: arrows }, { as: "lines", color: "flow_matching", width: 2.5, xy: line }],
         handles: [{ name: "one point in the field", at, move, color: "flow_matching" }] }] }
     }
@@ -179,14 +194,14 @@ const SCENES = {
     const z = noise(MANY), targets = data.map(({ dist }) => samples(dist, MANY))
     return ({ which, cell }) => {
       const nfe = columns[cell % columns.length], row = Math.floor(cell / columns.length), { label, color, solver } = methods[row]
-      const { name, networks } = data[which], described = networks[networks[row]] ?? networks[row]  // another's place, or its own
+      const { name, networks, dist } = data[which], place = destinations(later, dist, z, which), described = networks[networks[row]] ?? networks[row]  // another's place, or its own
       const net = typeof described == "string" ? shared(described) : described, said = texts[which][cell]
       const points = said && net && later("samples", `${which} ${cell}`, () => ({ described: net, solver, points: z,
         times: M.even(solver == "midpoint" ? nfe / 2 : nfe) }))
-      const words = `${name}: ${label}, ${nfe} NFE, ${said ? `${about} ${said}` : "not made"}. Colours: where each point's noise lay.`
+      const words = `${name}: ${label}, ${nfe} NFE, ${said ? `${about} ${said}` : "not made"}. Colours: where the exact flow would take each point.`
       return { words, squares: [
-                  { title: label, note: `${nfe} NFE`, color, layers: [{ as: "points", wheel: z, xy: said ? points ?? z : [] }] },
-                  { title: "target", color: "data", layers: [{ as: "points", color: "data", xy: targets[which] }] }],
+                  { title: label, note: `${nfe} NFE`, color, layers: [{ as: "points", place, color: "noise", xy: said ? points ?? z : [] }] },
+                  { title: "target", color: "data", layers: [{ as: "points", place: parts(dist, targets[which]), xy: targets[which] }] }],
         cells: { key: "cell", rows: methods.map(({ label }) => label), columns: columns.map(n => `${n} NFE`), texts: texts[which] } }
     }
   },
@@ -222,8 +237,9 @@ const SCENES = {
     }
   },
 
-  // A network in your hand: noise with a grid and a patch, and where they are at r after jumps from t.
-  explore({ described, color, steps }, { later }) {
+  // A network in your hand: noise with a grid and a patch, and where they are at r after jumps from t. In the colours of
+  // where the exact flow takes the noise, if the distribution is known; else of the noise's direction.
+  explore({ described, dist, color, steps }, { later }) {
     const z = noise(900), ticks = M.even(12, -2.4, 2.4), fine = M.even(40, -2.4, 2.4), own = M.field(described, 4)
     const grid = lines([...ticks.map(x => fine.flatMap(y => [x, y])), ...ticks.map(y => fine.flatMap(x => [x, y]))])
     const both = flat([[...z], [...grid]]), solver = described.layers?.[0][0].shape[1] == 3 ? "Euler" : "jump"
@@ -231,10 +247,11 @@ const SCENES = {
       const times = [...t < 1 ? [1] : [], ...M.even(steps[n], t, r)], one = (x, y) => M.path(M.SOLVERS[solver](own), x, y, times)
       const ends = later("both", `${r} ${t} ${n}`, () => ({ described, solver, points: both, times, steps: 6 })) ?? both
       const patch = M.even(40, 0, 2 * Math.PI).flatMap(angle => [p[0] + 0.25 * Math.cos(angle), p[1] + 0.25 * Math.sin(angle)])
+      const paint = dist ? { place: destinations(later, dist, z), color: "noise" } : { wheel: z }
       const states = one(...p), image = rows(patch).flatMap(([x, y]) => one(x, y).slice(-2)), grown = area(image) / area(patch)
       const sheet = (title, xy, ring, more, handles) => ({ title, color, handles, layers: [
         { as: "lines", color: "noise", width: 0.8, alpha: 0.7, xy: xy.slice(z.length) },
-        { as: "points", wheel: z, size: 1.7, xy: xy.slice(0, z.length) },
+        { as: "points", ...paint, size: 1.9, xy: xy.slice(0, z.length) },
         { as: "lines", color: "ink", width: 2.5, xy: ring }, more] })
       const first = t < 1 ? ` to t = ${two(t)} in one step, then` : ""
       const form = grown < 0 ? "is folded over: its image is turned inside out" : `becomes ${two(grown)} times as large`
@@ -305,18 +322,20 @@ const SCENES = {
       const dist = means.length ? { means, sd: means.map(() => width) } : fitted(rows(ink)), count = steps[n]
       const land = (slot, solver, times) => later(slot, `${JSON.stringify(dist)} ${times}`,
         () => ({ described: dist, solver, points: z, times, steps: 16 }))
+      const ends = dist && land("jump", "jump", [1, 0]), paint = ends ? { place: parts(dist, ends) } : { color: "noise" }
       const crowd = (title, color, xy) => ({ title: dist ? title : "noise", color, share: 0.8,
-                                             layers: [{ as: "points", wheel: z, size: 1.5, xy: dist && xy() || z }] })
-      const along = count == 1 ? "; one Euler step lands on its mean, where v points from everywhere in pure noise."
-        : `. In the middle: ${count} Euler steps along the exact v.`
+                                             layers: [{ as: "points", ...paint, size: 1.5, xy: xy ?? z }] })
+      const along = count == 1 ? "; one Euler step along v lands on its mean, where v points from everywhere in pure noise."
+        : `. Beside it: ${count} Euler steps along the exact v.`
       return { words: !dist ? "Draw with mouse, pen or finger." : `${dist.means.length} Gaussians cover your shape, centred and scaled. ` +
                       `One step by the exact u lands on it${along}`, buttons: { clear: { ink: [], means: [] } },
         squares: [{ title: dist ? "your data" : "draw here", color: "data", share: 0.8,
                     layers: [{ as: "points", color: "data", size: means.length ? 2 : 3, xy: means.length ? flat(means) : ink }],
                     stroke: ({ ink, means }, x, y, first) => ({ means: [],
                       ink: [...means.length ? [] : ink, ...first ? [x, y] : joined(ink.slice(-2), [x, y])] }) },
-          crowd(`${number(count, "Euler step")} along v`, "flow_matching", () => land("euler", "Euler", M.even(count))),
-          crowd("one step by u", "mean_flow", () => land("jump", "jump", [1, 0]))] }
+          crowd("noise, by where it goes", "noise", z),
+          crowd(`${number(count, "Euler step")} along v`, "flow_matching", dist && land("euler", "Euler", M.even(count))),
+          crowd("one step by u", "mean_flow", ends)] }
     }
   },
 }

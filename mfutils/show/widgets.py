@@ -95,12 +95,27 @@ def color_of(label):
     return label.split(",")[0].replace(" ", "_").replace("-", "_")
 
 
-def stages(samples, target, distances, name="training step", method="mean_flow"):
-    """Samples at several stages (a dict from stage to points) beside the target, with their distances to it."""
-    squares = [cloud(list(samples.values()), [f"{name} {stage}" for stage in samples], dict(k=1), method),
-               cloud([target], ["target"], {}, "data")]
-    words = [f"{name} {stage}: sliced W2 {distances[stage]:.3f}." for stage in samples]
+def stages(samples, places, errors, distances, name="training step"):
+    """Samples at several stages of training beside the errors over the triangle r ≤ t, bright is large.
+
+    samples: a dict from stage to points (n, 2), each in the colour of its place in `places` (n, 2).  errors: a dict from
+    stage to values (k, k) by t and r, r first and NaN where r > t.  distances: a dict from stage to what they are, in words.
+    """
+    few, title = places[:FEW].detach().cpu(), [f"{name} {stage}" for stage in samples]
+    each, highest = torch.stack([errors[stage].flatten() for stage in samples]), max(map(most, errors.values()))
+    half = 0.5 / (len(errors[next(iter(errors))]) - 1)  # tiles are around their times
+    ends = [-half, 1 + half]
+    squares = [cloud(list(samples.values()), title, dict(k=1), "mean_flow", place=packed(few)),
+               dict(items=packed_small(each), titles=["error of u, from r to t"], by=dict(k=1), color="mean_flow", share=0.8,
+                    highest=highest, view=[*ends, *ends], **{"as": "tiles"})]
+    words = [f"{name} {stage}: {distances[stage]}. Largest error now {most(errors[stage]):.2f}; yellow is {highest:.2f}."
+             for stage in samples]
     return choices(squares, words, dict(k=1), dict(k=0), [slider("k", name, samples)], play="k")
+
+
+def most(values):
+    """The largest of them, but for those that are not numbers."""
+    return values.nan_to_num(0).max().item()
 
 
 def choices(squares, words, by, state, knobs, matrix=None, **more):
@@ -126,13 +141,14 @@ def error(errors, rms, levels):
     return Panel("error", data, dict(rt=[0.0, 1.0]), [interval(1 / levels)])
 
 
-def explore(u_net, method="mean_flow"):
+def explore(u_net, method="mean_flow", dist=None):
     """Your own network in your hand: drag a patch of noise and see where it lands, move r and t, count the steps.
 
     u_net: a MeanVelocityMLP or VelocityMLP of the plane, trained or not, or a distribution, with its exact velocity.
-    method: whose colour it has.  Raises ValueError for a network that the page cannot compute.
+    method: whose colour it has.  dist: the data, if known: colours then say where the exact flow takes each point.
+    Raises ValueError for a network that the page cannot compute.
     """
-    data = dict(described=described(u_net), color=method, steps=STEPS)
+    data = dict(described=described(u_net), dist=dist and described(dist), color=method, steps=STEPS)
     return Panel("explore", data, dict(rt=[0.0, 1.0], n=0, p=[0.8, 0.6]), [interval(), slider("n", "steps", STEPS)])
 
 
