@@ -130,7 +130,7 @@ path = flow_map(board, start.expand(k + 1, 2), times, 1.0)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw three chords
-plots.show(figures.chords(path, [(0.0, 1.0), (0.2, 0.8), (0.6, 0.7)]),
+plots.show(figures.chords(path, [(0.0, 1.0), (0.2, 0.8), (0.6, 0.8)]),
            "One bent path, three times, with an arrow from z_r to z_t: over the whole path, over a part of it, "
            "and over a short piece, where it lies on the path.")
 

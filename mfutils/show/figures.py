@@ -134,18 +134,19 @@ def chart(height):
 
 
 @in_our_style
-def loss_curve(losses, floor, average, window=50, method="flow_matching"):
-    """Training losses (n_steps,), averaged over `window` steps; the loss of the moving average, a dict from step to
-    loss; and the loss that no network can go below."""
-    fig, ax = chart(3.4)
+def loss_curve(losses, floor, others, method, window=50):
+    """Training losses (n_steps,), averaged over `window` steps; a loss that no network can go below; and other losses
+    on the way, a dict from label to {step: loss}."""
+    fig, ax = chart(3.6)
     smooth = losses[: len(losses) // window * window].view(-1, window).mean(dim=1)
-    ax.plot(torch.arange(1, len(smooth) + 1) * window, smooth, color=METHOD[method], alpha=0.35, linewidth=1,
+    ax.plot((torch.arange(len(smooth)) + 0.5) * window, smooth, color=METHOD[method], linewidth=1.2,
             label=f"training loss, mean of {window} batches")
-    ax.plot(list(average), list(average.values()), "o-", color=METHOD[method], markersize=4,
-            label="moving average, on test pairs")
-    ax.axhline(floor, color=INK, linestyle="--", linewidth=1, label="irreducible, on the same pairs")
-    ax.set(xlabel="training step", ylabel="loss", ylim=(floor - 0.1, floor + 0.5))
-    ax.legend(loc="upper right")
+    for (label, curve), colour in zip(others.items(), (METHOD["flow_matching"], INK)):
+        ax.plot(list(curve), list(curve.values()), "o-", color=colour, markersize=4, label=label)
+    ax.axhline(floor, color=INK, linestyle="--", linewidth=1, label="irreducible, where r = t" if others else "irreducible")
+    highest = max(smooth.max().item(), *(max(curve.values()) for curve in others.values()), floor) if others else floor + 0.5
+    ax.set(xlabel="training step", ylabel="loss", ylim=(floor - 0.1, highest + 0.1))
+    fig.legend(loc="outside upper left")
     return fig
 
 
