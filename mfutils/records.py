@@ -5,7 +5,7 @@ import json
 from types import MappingProxyType
 
 from .checks import Choices
-from .methods import FOLDER
+from .methods import FOLDER, RECIPE
 
 SOLVERS = Choices({name: name for name in ("euler", "midpoint", "late_midpoint", "adams_bashforth")})
 METRICS = Choices(dict.fromkeys(("sliced_w2", "total_variation", "map_error")))
@@ -36,18 +36,21 @@ def load_record():
     return read_record("record.json")
 
 
-def recorded(distribution: str, method: str, metric: str, nfe: int, solver: str = "euler") -> list:
+def recorded(distribution: str, method: str, metric: str, nfe: int, solver: str = "euler",
+             n_steps: int = RECIPE["n_steps"]) -> list:
     """The recorded distances of one method at one number of evaluations, one per seed and in the order of the seeds:
     within a seed all methods share noise and target, so differences can be paired. Empty where nothing was recorded.
 
     metric: "sliced_w2", "total_variation" or "map_error".
     solver: of flow matching, "euler" or "midpoint"; "late_midpoint" or "adams_bashforth", with short steps near data.
+    n_steps: of training. Of the mean flows there are shorter runs, too, which take the CPU seconds of flow matching.
     """
     METRICS[metric]  # an unknown name raises here
     check_recorded(load_record(), distribution=distribution, method=method)
     which = SOLVERS[solver] if method == "flow_matching" else "own"
     if which == "own" and solver != "euler":
         raise ValueError(f"{method} samples by its own u, without a solver; got {solver!r}. Leave out solver=.")
-    runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)]
+    runs = [run for run in load_record()["runs"] if (run["distribution"], run["method"]) == (distribution, method)
+            and run.get("n_steps", RECIPE["n_steps"]) == n_steps]
     return [run[which][metric][str(nfe)] for run in sorted(runs, key=lambda run: run["seed"])
             if str(nfe) in run.get(which, {}).get(metric, {})]

@@ -19,6 +19,7 @@ from .plots import (
     arrows,
     by_place,
     chord,
+    color,
     dots,
     flow_field,
     in_our_style,
@@ -41,10 +42,11 @@ def origins(z_1, panels):
 
 
 @in_our_style
-def territories(where, panels, places):
+def territories(where, panels, places, marked=None):
     """Noise painted by where it goes, with a line wherever neighbours part; then points in the same colours.
 
     where: (k², 2), the place of `plots.by_place` for each tile of `plots.grid(k)`.  panels, places: as in `painted`.
+    marked: noise points (n, 2) to be seen on the first picture.
     """
     side = round(len(where) ** 0.5)
     map_of = where.view(side, side, 2)
@@ -56,6 +58,8 @@ def territories(where, panels, places):
     title = "noise, by where it will land"
     pictures, (ax,) = planes([title], abreast(len(panels) + 1))
     ax.imshow(colours, origin="lower", extent=(-LIMIT, LIMIT) * 2, interpolation="nearest")
+    if marked is not None:
+        ax.plot(*marked.T.numpy(), "o", color="white", markersize=4, markeredgecolor=INK, markeredgewidth=0.7)
     return pictures | painted(panels, places, abreast(len(panels) + 1))
 
 
@@ -166,23 +170,37 @@ def time_pairs(r, t):
 
 
 @in_our_style
-def targets(points, mean, marginal):
-    """Training targets of single pairs at one place, points (n, 2); their mean; and the target of the mean velocity."""
-    fig, ax = chart(4.7)
-    reach = 1.2 * points.std().item()
-    (x, y), (p, q) = mean.tolist(), marginal.tolist()
-    ax.plot(*points.T.numpy(), "o", color=SAMPLES, markersize=3, markeredgewidth=0, alpha=0.4)
-    ax.plot(x, y, "o", color=INK, markersize=9)
-    ax.plot(p, q, "x", color="white", markersize=6, markeredgewidth=2)
-    ax.plot(p, q, "+", color=METHOD["flow_matching"], markersize=26, markeredgewidth=1.5)
-    for text, place, shift, colour in (("mean of the targets", (x, y), 24, INK),
-                                       ("target of the mean", (p, q), -24, METHOD["flow_matching"])):
-        ax.annotate(text, place, xytext=(0, shift), textcoords="offset points", ha="center", va="center", color=colour,
-                    bbox=dict(facecolor="white", alpha=0.85, edgecolor="none", pad=1))
-    ax.set(aspect="equal", xlim=(x - reach, x + reach), ylim=(y - reach, y + reach),
-           xlabel="first coordinate of the target", ylabel="second")
-    ax.locator_params(nbins=5)
-    return fig
+def targets(panels, places):
+    """What single pairs at one place say, in the colours of their data: a dict from title to (points (n, 2), the mean of
+    all (2,), what it should be (2,), its name), and the places (n, 2) of `plots.by_place`."""
+    pictures, axes = planes(panels)
+    for ax, (points, mean, right, name) in zip(axes, panels.values()):
+        ax.scatter(*points.T.numpy(), c=by_place(places), s=4, linewidths=0)
+        ax.plot(*mean.tolist(), "o", color=INK, markersize=11)
+        ax.plot(*right.tolist(), "P", color="white", markersize=7, markeredgewidth=0)
+        ax.annotate(name, mean.tolist(), xytext=(0, -20), textcoords="offset points", ha="center", va="center", color=INK,
+                    fontsize=14, bbox=dict(facecolor="white", alpha=0.85, edgecolor="none", pad=1))
+        reach = 1.08 * (points - points.mean(dim=0)).abs().max().item()
+        (x, y) = points.mean(dim=0).tolist()
+        ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
+    return pictures
+
+
+@in_our_style
+def triangles(values, highest, label):
+    """Values over the triangle r ≤ t on one scale: a dict from title to (k, k), by t and then r, NaN where r > t."""
+    pictures = {title: Figure(figsize=[abreast(len(values))] * 2) for title in values}
+    for fig, value in zip(pictures.values(), values.values()):
+        ax = fig.add_axes((0.09, 0.09, 0.9, 0.9))
+        half = 0.5 / (len(value) - 1)
+        image = ax.imshow(value.numpy(), origin="lower", cmap="cividis", vmin=0, vmax=highest,
+                          extent=(-half, 1 + half) * 2)
+        ax.set(xticks=[], yticks=[])
+        ax.text(0.5, -half - 0.03, "r", ha="center", va="top")
+        ax.text(-half - 0.03, 0.5, "t", ha="right", va="center")
+        ax.spines[:].set_visible(False)
+    beyond = any((value > highest).any() for value in values.values())
+    return pictures | scale(image, label, extend="max" if beyond else "neither")
 
 
 @in_our_style
@@ -199,6 +217,40 @@ def sweep(curves, xlabel, ylabel):
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
     ax.locator_params(axis="x", nbins=5)
     return fig
+
+
+@in_our_style
+def quality_by_cost(panels, floors, ylabel):
+    """Distance by number of evaluations, both logarithmic: a dict from title to (a dict from label to {NFE: distance}),
+    and one from title to the noise floor's mean and 95 % quantile. Lines are named at their ends, Euler's in between."""
+    pictures = {}
+    for title, lines in panels.items():
+        pictures[title], ax = chart(3.4)
+        mean, high = floors[title]
+        ax.axhspan(mean, high, color=NOISE, alpha=0.35, linewidth=0)
+        ax.annotate("noise floor", (1, mean), xytext=(0, -3), textcoords="offset points", va="top", color="#555555")
+        for label, curve in lines.items():
+            style = "--" if "Euler" in label else "-"
+            ax.plot(list(curve), list(curve.values()), style, color=color(label), linewidth=1.8, marker="o", markersize=3)
+        last, highest = (max(map(most, lines.values())) for most in (max, lambda curve: max(curve.values())))
+        height, gap = 0, (1.6 * highest / mean) ** 0.065  # between two names
+        for end, label in sorted((curve[max(curve)], label) for label, curve in lines.items()):
+            name = {"improved mean flow": "improved", "self-distilled mean flow": "self-distilled"}.get(
+                label, label.removeprefix("flow matching, "))
+            ink = dict(color=in_text(label), fontsize=11)
+            if "Euler" in label:
+                ax.annotate(name, (8, lines[label][8]), xytext=(7, 3), textcoords="offset points", **ink)
+                continue
+            height = max(end, height * gap)
+            ax.annotate(name, (last, end), xytext=(last * 1.4, height), va="center", **ink,
+                        arrowprops=dict(arrowstyle="-", color=ink["color"], linewidth=0.5, shrinkA=0, shrinkB=3, relpos=(0, 0.5)))
+        ax.set(xscale="log", yscale="log", xlabel="evaluations", ylabel=ylabel, xlim=(0.9, last * 6),
+               ylim=(mean / 1.6, None))
+        ax.set_xticks(ticks := [1, 2, 4, 8, 16, 32], list(map(str, ticks)))
+        ax.set_yticks(ticks := [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if tick > mean / 1.2],
+                      [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+    return pictures
 
 
 @in_our_style

@@ -138,7 +138,8 @@ def mark(factor):
 
 def in_words(label):
     """A label as people write it: self-distilled mean flow, eight Gaussians."""
-    return label.replace("_", " ").replace("self distilled", "self-distilled").replace("gaussians", "Gaussians")
+    return label.replace("_", " ").replace("self distilled", "self-distilled").replace("gaussians", "Gaussians").replace(
+        "w2", "W2")
 
 
 def color(*labels):
