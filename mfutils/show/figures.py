@@ -42,25 +42,30 @@ def origins(z_1, panels):
 
 
 @in_our_style
-def territories(where, panels, places, marked=None):
-    """Noise painted by where it goes, with a line wherever neighbours part; then points in the same colours.
+def maps(panels, width=None):
+    """Noise painted by where it goes, with a line wherever neighbours part: a dict from title to places (k², 2), of
+    `plots.by_place`, for the tiles of `plots.grid(k)`."""
+    pictures, axes = planes(panels, width)
+    for ax, where in zip(axes, panels.values()):
+        side = round(len(where) ** 0.5)
+        torn, square = torch.zeros(side, side, dtype=torch.bool), where.view(side, side, 2)
+        for axis in (0, 1):
+            torn.narrow(axis, 1, side - 1).logical_or_(square.diff(dim=axis).norm(dim=2) > 0.3)
+        colours = by_place(where).reshape(side, side, 3)
+        colours[torn.numpy()] = to_rgb(INK)
+        ax.imshow(colours, origin="lower", extent=(-LIMIT, LIMIT) * 2, interpolation="nearest")
+    return pictures
 
-    where: (k², 2), the place of `plots.by_place` for each tile of `plots.grid(k)`.  panels, places: as in `painted`.
-    marked: noise points (n, 2) to be seen on the first picture.
-    """
-    side = round(len(where) ** 0.5)
-    map_of = where.view(side, side, 2)
-    torn = torch.zeros(side, side, dtype=torch.bool)
-    for axis in (0, 1):
-        torn.narrow(axis, 1, side - 1).logical_or_(map_of.diff(dim=axis).norm(dim=2) > 0.5)
-    colours = by_place(where).reshape(side, side, 3)
-    colours[torn.numpy()] = to_rgb(INK)
-    title = "noise, by where it will land"
-    pictures, (ax,) = planes([title], abreast(len(panels) + 1))
-    ax.imshow(colours, origin="lower", extent=(-LIMIT, LIMIT) * 2, interpolation="nearest")
+
+@in_our_style
+def territories(where, panels, places, marked=None):
+    """One of `maps`, of where (k², 2), with noise points marked (n, 2) on it; then points as in `plots.painted`."""
+    width = abreast(len(panels) + 1)
+    pictures = maps({"noise, by where it will land": where}, width)
     if marked is not None:
-        ax.plot(*marked.T.numpy(), "o", color="white", markersize=4, markeredgecolor=INK, markeredgewidth=0.7)
-    return pictures | painted(panels, places, abreast(len(panels) + 1))
+        (fig,) = pictures.values()
+        fig.axes[0].plot(*marked.T.numpy(), "o", color="white", markersize=4, markeredgecolor=INK, markeredgewidth=0.7)
+    return pictures | painted(panels, places, width)
 
 
 @in_our_style
