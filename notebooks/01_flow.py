@@ -34,36 +34,36 @@ board = DISTRIBUTIONS["checkerboard"]
 # @title Draw digits by two networks
 rows = digits.rows(gaussian(20, torch.manual_seed(0), d=64), torch.full((20,), -1))  # any digit
 slow, fast = (digits.load_pretrained(name) for name in ("flow_matching", "self_distilled_mean_flow"))
-made = {"asked once": sample(slow, rows, 1), "asked 4 times": sample(slow, rows, 4),
-        "asked 32 times": sample(slow, rows, 32), "another network, asked once": sample(fast, rows, 1)}
+made = {"1 evaluation": sample(slow, rows, 1), "2 evaluations": sample(slow, rows, 2),
+        "32 evaluations": sample(slow, rows, 32), "another network, 1 evaluation": sample(fast, rows, 1)}
 sheets = plots.sheets({title: digits.image(z_0) for title, z_0 in made.items()}, columns=5)
-plots.show(sheets, "Four sheets of twenty digits. One network asked once: twenty times the same grey smudge; asked 4 and "
-           "32 times: twenty different digits. Another network, asked once: the same digits, a little softer.")
+plots.show(sheets, "Four sheets of twenty digits. One network, evaluated once: twenty times the same grey smudge; twice: blurred "
+           "digits; 32 times: clear digits. Another network, evaluated once: the same digits, a little softer.")
 
 # %% [markdown]
-# *Twenty digits from the same noise. The first three sheets are by one network, asked once, 4 and 32 times for each digit; the last by another one of the same size, asked once. What did that one learn?*
+# *Twenty digits from the same noise. The first three sheets are by one network, evaluated once, twice and 32 times for each digit; the last by another one of the same size, evaluated once. What did that one learn?*
 #
 # | | |
 # |---|---|
-# | **You will do** | compute a velocity field by brute force; watch a crowd follow it; sample with one step, with many, and with better ones |
-# | **You will learn** | what the conditional and the marginal velocity are; why paths bend although every road is straight; why few steps miss, even with the exact field |
+# | **You will do** | compute a velocity field by brute force; watch a crowd follow it; sample in one step and in many |
+# | **You will learn** | what the conditional and the marginal velocity are; why paths bend; why few steps miss, even with the exact field |
 # | **You need** | PyTorch; what a mean and a derivative are. Nothing about flows |
 # | **Time** | 20 minutes to read, half a minute to run |
 
 # %% [markdown]
 # ## Why one step?
 #
-# Models of images, sound and video begin with noise and ask a large network, again and again, which way to go. The diffusion transformers [DiT](https://arxiv.org/abs/2212.09748) and [SiT](https://arxiv.org/abs/2401.08740) ask 500 times for one ImageNet picture: 250 steps, two evaluations each.
-# Every evaluation costs time and energy. What answers while you type can afford one.
+# Models of images, sound and video begin with noise and evaluate a large network, again and again, to find out which way to go. The diffusion transformers [DiT](https://arxiv.org/abs/2212.09748) and [SiT](https://arxiv.org/abs/2401.08740) do so 500 times for one ImageNet picture: 250 steps, each with and without the picture's class.
+# A tool that answers while you type can afford only one.
 #
-# If you simply go the whole way at once, you get the smudge on the left. **MeanFlow** ([Geng et al. 2025](https://arxiv.org/abs/2505.13447)) trains a network for the jump itself. The catch: what it makes is a little softer. This course derives it, trains it, and measures the catch.
+# If you simply go the whole way at once, you get the smudge on the left. **MeanFlow** ([Geng et al. 2025](https://arxiv.org/abs/2505.13447)) trains a network for the jump itself. The catch: what it makes is a little softer. This course derives it, trains it, and measures that.
 #
-# We begin in the plane, with points for images, because there the right answer is known: exactly, everywhere. (Images return in [notebook 10](10_pixels.ipynb).)
+# We begin in the plane, with points instead of images: there the right answer is known, exactly and everywhere. (Images and guidance follow in [notebook 10](10_pixels.ipynb).)
 
 # %% [markdown]
 # ## Straight roads
 #
-# Our data are the points of a checkerboard. Take a data point $x$ and a noise point $\varepsilon \sim N(0, I)$, and join them by a straight road. At time $t$ the traveller on this road is at
+# Our data are the points of a checkerboard; `board.sample(n)` draws some. Take a data point $x$ and a noise point $\varepsilon \sim N(0, I)$, and join them by a straight road. At time $t$ the traveller on this road is at
 #
 # $$z_t = (1-t)\,x + t\,\varepsilon .$$
 #
@@ -96,13 +96,13 @@ plots.show(plots.painted(on_roads, plots.part(board, x)),
            "and 0.3 the colours begin to part; at 0 a checkerboard, each square in one colour.")
 
 # %% [markdown]
-# *At $t=1$ the colours are mixed: any noise point may be paired with any data point.*
+# *At $t=1$ the colours are mixed: any noise may be paired with any data.*
 #
-# So we know how to turn *pairs* into clouds. But to generate data we start from noise alone, and nobody tells us which $x$ a noise point belongs to.
+# But to generate data we start from noise alone, and do not know which $x$ a noise point belongs to.
 #
 # ## Many roads through one point
 #
-# Stand at one place at one time. Many roads pass through here, from many data points. Which of them is likely? To be here at time $t$, the data point $x$ needs the noise $\varepsilon = (z - (1-t)\,x)/t$. All $x$ are equally likely beforehand, and a noise $\varepsilon$ has the density of a normal distribution, in proportion to $\exp(-|\varepsilon|^2/2)$. So that is the weight of the road.
+# Stand at one place at one time. Many roads pass through here, from many data points. Which of them is likely? To be here at time $t$, the data point $x$ needs the noise $\varepsilon = (z - (1-t)\,x)/t$. Such a noise has a probability density in proportion to $\exp(-|\varepsilon|^2/2)$: that is the weight of the road.
 
 # %%
 torch.manual_seed(2)
@@ -126,15 +126,15 @@ plots.show(fan, "Thirty straight lines that cross in one point, from data points
            "the board; some are dark, others nearly transparent. An arrow starts at the crossing.")
 
 # %% [markdown]
-# *Thirty of the roads, the darker the more likely. The arrow shows $-v$, the way a sample would move from here: a compromise between all of them.*
+# *Thirty of the roads, the darker the more likely; each begins at its data point (dot). The arrow shows $-v$, the way a sample would move from here: a compromise between all of them.*
 #
-# Drag the place, and move the time. Where does a single square decide where the arrow points? And what becomes of the arrow as $t$ goes to 1?
+# Drag the place, and move the time. At which times does a single square decide where the arrow points? And what happens to the arrow as $t$ goes to 1?
 
 # %%
 widgets.roads(board)
 
 # %% [markdown]
-# For the checkerboard this mean has a closed form: given the square that $x$ lies in, $\varepsilon$ is a normal variable cut to a rectangle, whose mean is known. `board.velocity` is that formula. It is exact, so in this notebook nothing has to be learned.
+# For the checkerboard this mean has a closed form (of normal variables cut to rectangles). `board.velocity` is that formula. It is exact, so in this notebook nothing has to be learned.
 
 # %%
 by_formula = board.velocity(here, now)[0]
@@ -164,7 +164,7 @@ def euler_path(z, n):
 crowd = euler_path(z_1, 200)
 
 # %% [markdown]
-# **Predict:** on the roads, every traveller goes straight to its own square. In the field, every point follows a mean of many roads. How will the crowd look in the end? (a) Like the board. (b) Like a blurred board, for means blur. (c) Like a dot in the middle.
+# **Predict:** on the roads, every traveller goes straight to its partner. In the field, every point follows a mean of many roads. Where does the crowd end? (a) On a blurred board, because averaging blurs. (b) On the board, each point in the square of its partner. (c) On the board, with each colour coming from one region of the noise.
 
 # %%
 in_field = {f"t = {s}": crowd[round(200 * (1 - s))] for s in times}
@@ -173,30 +173,30 @@ in_field = {f"t = {s}": crowd[round(200 * (1 - s))] for s in times}
 # @title Draw the crowd
 plots.show(plots.painted(in_field, plots.part(board, crowd[-1])),
            "Four clouds again. At t = 1 the colours are not mixed: each fills one region of the noise. The "
-           "regions move apart and become the eight squares of the board.")
+           "regions move apart and become the eight squares of the board.", guess=True)
 
 # %% [markdown]
 # *Each point has the colour of the square where the field takes it.*
 #
 # <details><summary>What happened</summary>
 #
-# (a). Nobody in the crowd knows a pair, and yet it arrives as data. At each time the cloud is the same as that of the travellers; what differs is who goes where. On the roads the colours cross each other; in the field each colour has a territory from the start.
+# (c). No point has a partner any more, and yet the crowd ends up distributed like the data. On the roads the colours cross each other; in the field each colour has a territory from the start.
 #
 # </details>
 #
-# Move the time, or press play; change between roads and field, and drag the ring. At which $t$ do the arrows stop pointing to the middle? When does a single square decide?
+# Move the time, or press play; change between roads and field, and drag the ring. At which $t$ do the arrows stop pointing to the middle?
 
 # %%
 widgets.field(board)
 
 # %% [markdown]
-# *Down to about $t = 0.6$ they point to the middle. At 0.2 nearly every place belongs to one square.*
+# *At about $t = 0.6$. At 0.2 nearly every place belongs to one square.*
 #
-# ## Why the mean is enough
+# ## A window in the plane
 #
-# Why may everybody follow the *mean*? Look at a window in the plane for a short time $\mathrm{d}t$. On the roads, travellers cross it in all directions. In the field, all that are at one place move alike.
+# Why does the crowd end up like the data? Look at a window in the plane for a short time $\mathrm{d}t$, with the same points in it. On the roads, they cross its border in all directions. In the field, all that are at one place move alike.
 #
-# **Predict:** how many points will be in the window afterwards? (a) More on the roads. (b) More in the field. (c) Equally many.
+# **Predict:** after $\mathrm{d}t$, where are more points in the window? (a) On the roads: so many come in. (b) In the field: so few go out. (c) Equally many.
 
 # %%
 torch.manual_seed(3)
@@ -216,30 +216,30 @@ traffic = {}
 for who, move in moves.items():
     before, after = inside(z_near), inside(z_near + move)
     traffic[who] = {"come in": f"{(after & ~before).sum():,}", "go out": f"{(before & ~after).sum():,}",
-                    "balance": f"{after.sum() - before.sum():+,}"}
+                    "balance": f"{after.sum() - before.sum():+,} ± {(after ^ before).sum().item() ** 0.5:.0f}"}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the window
-few = z_near[:200]
-plots.show(figures.window(few, {who: 12 * move[:200] for who, move in moves.items()}, box),
+few = z_near[:120]
+plots.show(figures.window(few, {who: 12 * move[:120] for who, move in moves.items()}, box),
            "A small window with points in and around it, twice. On roads their arrows point in all directions; "
            "in the field neighbours have nearly the same arrow.")
-plots.table(traffic, corner="of 2,000,000 points, in dt = 0.01")
+plots.table(traffic, corner="of 2,000,000 points, in dt = 0.01", guess=True)
 
 # %% [markdown]
-# *Arrows: moves in $\mathrm{d}t$, twelve times enlarged.*
+# *Arrows: moves in $\mathrm{d}t$, twelve times enlarged. After ±, the spread by chance of so many crossings.*
 #
 # <details><summary>What happened</summary>
 #
-# (c), up to chance. On the roads there is far more traffic, but what comes in minus what goes out depends only on how many points there are at each place, and on their *mean* velocity. So the density changes in the same way, in every window, at every time.
+# (c), up to chance. There is far more traffic on the roads. But what crosses a piece of the border in $\mathrm{d}t$ is the sum of all velocities there, and that is the number of points times their *mean* velocity: velocities that cancel bring as many in as out. So the density $\rho$ changes in the same way in every window, $\partial_t \rho = -\nabla\cdot(\rho\,v)$, and the crowd has the density of the travellers at every time.
 #
 # </details>
 #
-# This is the theorem that flow matching rests on ([Lipman et al. 2023](https://arxiv.org/abs/2210.02747), Theorem 1). It is what lets us generate: **start from noise, follow $v$, arrive at data.**
+# This theorem ([Lipman et al. 2023](https://arxiv.org/abs/2210.02747), Theorem 1) lets us generate: **start from noise, follow $v$, arrive at data.**
 #
 # ## Eight territories
 #
-# The crowd has shown it: where a point ends is decided by where it starts. `flow_map` follows the field very finely (a Runge–Kutta method). Let us ask it for every place in the noise:
+# As we saw, where a point ends is decided by where it starts. `flow_map(board, z, r, t)` follows the field from time $t$ to time $r$ in very fine steps. We evaluate it on a grid in the noise:
 
 # %%
 start = plots.grid(140)
@@ -254,16 +254,16 @@ plots.show(figures.territories(ends, {"a sample of noise": z_1[:4000], "where it
            "in the middle, with dark borders. Beside it noise points in the same colours, and the eight squares.")
 
 # %% [markdown]
-# The dark borders are **seams**. Two points on both sides of a seam start as neighbours and end in different squares: there the exact map *tears* the plane. Remember this picture. A smooth network that maps noise to data in one step will have to imitate it.
+# The dark borders are **seams**. Two points on both sides of a seam start as neighbours and end in different squares: there the exact map *tears* the plane. (Down to any $t > 0$ it only stretches it; the tear is the limit.) A smooth network that maps noise to data in one step will have to imitate that.
 #
-# Straight roads may cross. Paths in the field never meet: at one place and time there is one velocity, so two points that met would travel together from then on. That is why no colour mixes with another. But it also makes paths bend:
+# Straight roads may cross. Paths in the field never meet at the same time: at one place and time there is one velocity, so two points that meet were together all along. That is why colours do not mix. But it also makes paths bend:
 
 # %%
 roads = torch.stack([eps[:40], x[:40]])
 paths = euler_path(eps[:40], 500)
 length = (paths[1:] - paths[:-1]).norm(dim=2).sum(dim=0)
 detour = length / (paths[0] - paths[-1]).norm(dim=1)
-print(f"length of a path ÷ distance of its ends: median {detour.median():.2f}, largest {detour.max():.2f}")
+print(f"length of a path ÷ distance of its ends, 40 paths: median {detour.median():.2f}, largest {detour.max():.2f}")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw forty roads and forty paths
@@ -272,13 +272,11 @@ plots.show(figures.paths({"roads: one pair each": roads, "paths: following the f
            "noise points: most turn inward first, then hook outward into a square.")
 
 # %% [markdown]
-# *From the same noise points (grey). Near noise the field only knows "toward the middle". Near data it sees which square is close, and turns.*
+# *From the same noise points (grey). Near noise the field points to the middle; near data it turns to the nearest square.*
 #
-# The velocity changes along a path, in direction and in speed. That is the whole difficulty of sampling in few steps.
+# The velocity changes along a path, in direction and in speed, but a step holds it constant. That is the whole difficulty of sampling in few steps.
 #
 # ## One step
-#
-# Each step holds the velocity constant for a while.
 #
 # **Predict:** take the exact field, so there is no learning error at all, and a single step from $t=1$ to $t=0$. Where do the noise points land? (a) In the squares, but blurred. (b) All over the board, dark squares and white ones. (c) All on one point.
 
@@ -288,7 +286,7 @@ one_step = z_1 - board.velocity(z_1, 1.0)
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the landings
 plots.show(plots.clouds({"noise": z_1, "one step of the field": one_step}, method="field"),
-           "A round cloud of noise, and beside it the landings: a single dot in the middle.")
+           "A round cloud of noise, and beside it the landings: a single dot in the middle.", guess=True)
 assert one_step.norm(dim=1).max() < 1e-5
 
 # %% [markdown]
@@ -296,13 +294,13 @@ assert one_step.norm(dim=1).max() < 1e-5
 #
 # (c). At $t=1$ a point is pure noise and says nothing about its partner, so
 # $v(z, 1) = \mathbb{E}[\varepsilon - x \mid \varepsilon = z] = z - \mathbb{E}[x]$, and the step is $z - (z - \mathbb{E}[x]) = \mathbb{E}[x]$:
-# **one step lands on the mean of the data**, whatever they are. (The smudge at the top is the mean of all digits.) Training cannot fix this: the field is exact.
+# **one step lands on the mean of the data**, whatever the data. (The smudge at the top is the mean of all digits.) Training cannot fix this: the field is exact.
 #
 # </details>
 #
 # ## A few steps
 #
-# Seven points, their true paths in grey, and four steps as arrows. Every arrow starts in the right direction.
+# Seven points, their true paths in grey, and four of Euler's steps, each an arrow along $-v$ at its start:
 
 # %%
 angle = torch.arange(7) * 2 * torch.pi / 7 + 0.35
@@ -316,9 +314,7 @@ plots.show(plots.polylines(true_paths, {"4 steps": euler_path(starts, 4)}),
            "turns and end beside the path's end.")
 
 # %% [markdown]
-# *Euler's method: each arrow is one step along $-v$ at its start.*
-#
-# There are better steps. The **midpoint rule** first goes half a step, looks there, and uses *that* velocity for the whole step. It costs two evaluations of the field per step, but it feels the bend:
+# There are better steps. The **midpoint rule** first goes half a step, looks there, and uses *that* velocity for the whole step. It costs two evaluations of the field per step, but it takes the bend into account:
 
 # %%
 def midpoint_velocity(z, r, t):
@@ -333,7 +329,7 @@ def midpoint_velocity(z, r, t):
 widgets.solvers(board, starts)
 
 # %% [markdown]
-# What a sample costs is counted in **function evaluations** (NFE): how often the field, later a network, is asked. To compare clouds by a number, take the **sliced Wasserstein distance** (sliced W2): project both on 64 directions, and measure how far mass must be moved along each. Its unit is that of the plane, where a square has side 1. Two fresh sets of data are not at distance zero: that is the **noise floor**, the smaller the more points.
+# What a sample costs is counted in **function evaluations** (NFE): how often the field, later a network, is evaluated. To compare clouds by a number, take the **sliced Wasserstein distance** (sliced W2): project both on 64 directions, and measure how far mass must be moved along each. (A square has side 1.) Two fresh sets of data are not at distance zero: that is the **noise floor**, which shrinks with more points.
 #
 # **Predict:** how many evaluations bring 20,000 points near the floor? (a) Both about ten. (b) Midpoint about ten, Euler several times as many. (c) Both several dozen.
 
@@ -348,17 +344,17 @@ for name, solver, per_step in (("Euler", euler, 1), ("midpoint", midpoint, 2)):
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the table
-plots.table(table, corner="sliced W2 of 20,000 points")
+plots.table(table, corner="sliced W2 of 20,000 points", guess=True)
 print("noise floor: mean {:.3f}; in 95 of 100 cases below {:.3f}".format(*noise_floor(sliced_w2, board, 20_000)))
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (b). Midpoint is there with 8 to 12 evaluations. A number below the floor's mean is luck of one draw: what is below the 95 % line cannot be told from perfect. (With more points the floor sinks, and both need more to reach it.)
+# (b). Midpoint gets there with 8 to 12 evaluations. What is below the 95 % line cannot be told from perfect; a number below the floor's mean is the luck of the draw, which all numbers of this table share. (With more points the floor sinks, and both need more to reach it.) Two Euler steps are farther from the board than raw noise: they crowd everything near the middle.
 #
 # </details>
 #
-# Good solvers are the fair opponents of every one-step method, so from notebook 3 on midpoint stands beside Euler. (`sample` is the loop you saw; `euler` and `midpoint` are its two ways to ask for a velocity.)
+# Good solvers are the fair comparison for a one-step method, so from notebook 3 on midpoint stands beside Euler. (`sample` is the loop you saw; `euler` and `midpoint` make a step's velocity for it.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check: the packaged sampler is the loop
@@ -369,17 +365,17 @@ assert torch.allclose(sample(midpoint(board.velocity), starts, 4), sample(midpoi
 # ## What we have
 #
 # * Each pair has a straight road and a **conditional velocity** $\varepsilon - x$. The mean over all roads through a point is the **marginal velocity** $v(z, t)$.
-# * A crowd that follows $v$ has the density of the travellers at every time, so it turns noise into data. It divides the noise into territories, with **seams** between them.
+# * A crowd that follows $v$ turns noise into data. It divides the noise into territories, with **seams** between them.
 # * Paths bend, so **few steps miss**, even with the exact field. One step puts everything on the data mean.
 # * On the checkerboard a better solver needs about ten evaluations. A different *velocity* may need one: [the average velocity](02_average_velocity.ipynb).
 #
-# All symbols are in the [glossary](../docs/glossary.md).
+# Symbols: see the [glossary](../docs/glossary.md).
 #
 # ## Exercises
 #
-# Each has a cell for your answer and a folded check, which knows the usual mistakes. The solution is folded too: open it when you have tried.
+# Each has a cell for your answer and a folded check, which knows the usual mistakes. The solution is folded too.
 #
-# **1. Another landing.** Suppose the noise were not centred: $\varepsilon \sim N(a, I)$ with $a = (3, 0)$. Where does one Euler step of the exact field from $t=1$ put the points of that noise, if the data are the *spiral*? Say it first, then compute the point, shape `(2,)`.
+# **1. Another landing.** Suppose the noise were not centred: $\varepsilon \sim N(a, I)$ with $a = (3, 0)$. Where does one Euler step of the exact field from $t=1$ put the points of that noise, if the data are the *spiral*? Predict first, then compute the point, shape `(2,)`.
 
 # %%
 spiral = DISTRIBUTIONS["spiral"]
@@ -405,7 +401,7 @@ print(spiral_landing, "Why: at t = 1 the point z is the noise itself, so v(z, 1)
 
 # %% [markdown]
 # **2. Another solver.** Heun's method takes a whole Euler step, asks for the velocity where it lands, and then walks the step with the *mean* of the two velocities.
-# Write the mean velocity for a step from `t` to `r`, both numbers; `midpoint_velocity` shows the form.
+# Write that mean for a step from `t` to `r > 0`, both numbers; `midpoint_velocity` shows the form.
 
 # %%
 def heun(z, r, t):
@@ -433,14 +429,14 @@ check(heun(starts, 0.6, 0.9), (first + second) / 2,
 def heun_velocity(z, r, t):
     first = board.velocity(z, t)
     landing = z - (t - r) * first  # it is there at time r
-    return (first + board.velocity(landing, r)) / 2  # the trapezoid: exact where v is linear in time
+    return (first + board.velocity(landing, r)) / 2  # the trapezoid rule. At r = 0 the board has no velocity between its squares
 
 
 torch.testing.assert_close(heun_velocity(starts, 0.6, 0.9), (first + second) / 2)
 
 # %% [markdown]
 # **3. Derive a field.** The data are eight *points* $m_k$, equally likely. Derive $v(z, t)$: which points may the road
-# through $z$ come from, and with what probability? What is the velocity of each road? Then write the mean, for all $z$ at once.
+# through $z$ come from, and with what probability? What is the velocity of each road? Then write the mean, for all $z$ and $t$, `(n, 1)`, at once.
 
 # %%
 points = DISTRIBUTIONS["eight_gaussians"].means.float()  # (8, 2)
@@ -480,6 +476,6 @@ torch.testing.assert_close(velocity_to_points(z_somewhere, at), exact_v, atol=1e
 # ## Further reading
 #
 # * Lipman et al., [Flow Matching for Generative Modeling](https://arxiv.org/abs/2210.02747) (2023): Theorem 1, and the loss of notebook 3.
-# * Liu et al., [Rectified Flow](https://arxiv.org/abs/2209.03003) (2023): the same straight roads, and how to straighten the paths by pairing noise and data anew.
+# * Liu et al., [Rectified Flow](https://arxiv.org/abs/2209.03003) (2023): straight roads, and how to straighten the paths.
 # * Geng et al., [Mean Flows for One-step Generative Modeling](https://arxiv.org/abs/2505.13447) (2025): the paper this course teaches.
 # * Raymond Fan, *Introduction to Mean Flow* (2025): the blog tutorial whose subject this course follows.

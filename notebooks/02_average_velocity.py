@@ -57,7 +57,7 @@ plots.show(plots.polylines(paths, {"step A": step_a, "step B": step_b}, method="
 # %% [markdown]
 # ## One particle
 #
-# A particle starts at a noise point and follows the field. `flow_map(board, z, r, t)` carries $z$ along its path from time $t$ to time $r$, in many fine steps. We look at two times, $r < t$. Remember that $t=1$ is noise: on the way to data, $z_t$ comes *before* $z_r$.
+# A particle starts at a noise point and follows the field. `flow_map(board, z, r, t)` carries $z$ along its path from time $t$ to time $r$. We look at two times, $r < t$. Remember that $t=1$ is noise: on the way to data, $z_t$ comes *before* $z_r$.
 #
 # Between the two the particle was displaced by $D = z_t - z_r$. (Read in the direction of growing time, toward noise, like all velocities here.) Divide by the time this took:
 
@@ -79,7 +79,7 @@ u_by_hand
 #
 # $$u(z_t, r, t) = \frac{1}{t-r}\int_r^t v(z_s, s)\,\mathrm{d}s .$$
 #
-# Both are the same, because a velocity integrates to a displacement. `mean_velocity` does what we just did, displacement by time. We call it `u`:
+# Both are the same, because a velocity integrates to a displacement. (Two means, not to be mixed up: $v$ is a mean over all pairs at *one place*, $u$ a mean along *one path*.) `mean_velocity` does what we just did, displacement by time. We call it `u`:
 
 # %%
 def u(z, r, t):
@@ -92,7 +92,7 @@ assert torch.allclose(u(z_t, r, t), u_by_hand, atol=1e-4)
 # %% [markdown]
 # ## One step, exactly
 #
-# So step B uses $u(z_1, 0, 1)$. Let us send noise through it, each point in the colour of the square where the exact flow takes it. **Predict:** with $v$, samples got better with more steps. With $u$, ten steps instead of one are (a) better, (b) the same, (c) worse?
+# So step B uses $u(z_1, 0, 1)$. Let us send noise through it, each point in the colour of the square where the exact flow takes it. **Predict:** with $v$, samples got better with more steps. With $u$, ten steps instead of one (a) are better, (b) land on the same points, (c) land on the board, too, but elsewhere?
 
 # %%
 torch.manual_seed(0)
@@ -104,20 +104,20 @@ landings = {"noise": z_1, "one step of v": sample(euler(board.velocity), z_1, 1)
 # @title Draw the landings
 plots.show(plots.painted(landings, plots.part(board, flow_map(board, z_1, 0, 1))),
            "Noise in eight territories of colour. One step of v: a dot. One step of u: the eight squares of the "
-           "board, each in its one colour. Ten steps of u: the same.")
+           "board, each in its one colour. Ten steps of u: the same.", guess=True)
 
-# %%
-gap = (landings["ten steps of u"] - landings["one step of u"]).norm(dim=1)
-print(f"ten steps against one: median gap {gap.median():.0e}")
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check: ten steps land where one does
+assert (landings["ten steps of u"] - landings["one step of u"]).norm(dim=1).median() < 1e-4
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (b), up to the error of the integration. Every step with $u$ is exact, however long it is. One step tears the noise along its seams and puts each territory into its square.
+# (b), up to an integration error of about $10^{-6}$. Every step with $u$ is exact, however long it is. One step tears the noise along its seams and puts each territory into its square.
 #
 # </details>
 #
-# The step $z_r = z_t - (t-r)\,u$ is the only one in this course. Put $v(z_t, t)$ in the place of $u$, the velocity where the step *begins*, and you have Euler's step of notebook 1.
+# Every sampler of this course takes the step $z_r = z_t - (t-r)\,u$. Replace $u$ by $v(z_t, t)$, the velocity where the step *begins*, and it is Euler's step of notebook 1.
 #
 # ## Chord and path
 #
@@ -135,9 +135,9 @@ plots.show(figures.chords(path, [(0.0, 1.0), (0.2, 0.8), (0.6, 0.8)]),
            "and over a short piece, where it lies on the path.")
 
 # %% [markdown]
-# *From noise (grey end) to data, with the part between $r$ and $t$ in blue-grey and its chord in orange.*
+# *The path in grey, its part between $r$ and $t$ in blue-grey, the chord in orange.*
 #
-# Drag $z_t$ and $z_r$ along the path. What does the chord do as $r$ comes close to $t$? Can you find a chord that points *against* the velocity at $z_t$ (blue)?
+# Drag $z_t$ and $z_r$ along the path. What does the chord do as $r$ comes close to $t$? Can you find a chord that points *back* against the velocity at $z_t$ (blue)?
 
 # %%
 widgets.chord(board, start)
@@ -149,10 +149,10 @@ widgets.chord(board, start)
 #
 # We want a network to *be* $u$. But its definition needs the path, and in training nobody knows the path. Is there something we can say about $u$ that is local?
 #
-# Nail down one end of the chord, $z_r$, and let the other end move on: $t$ grows to $t + \mathrm{d}t$, and $z_t$ moves along its path. **Predict:** the displacement $D = z_t - z_r$ changes by (a) $u\,\mathrm{d}t$, (b) $v(z_t, t)\,\mathrm{d}t$, (c) something that depends on the path in between.
+# Fix one end of the chord, $z_r$, and let the other end move: $t$ grows to $t + \mathrm{d}t$, and $z_t$ moves along its path. **Predict:** the displacement $D = z_t - z_r$ changes by (a) $u\,\mathrm{d}t$, (b) $v(z_t, t)\,\mathrm{d}t$, (c) something that depends on the path in between.
 
 # %%
-dt, labels = 0.08, [0.6, 0.7, 0.8]
+dt, labels = 0.06, [0.65, 0.75, 0.85]
 now = torch.tensor(labels, dtype=torch.float64)[:, None]
 z_now, z_next = (flow_map(board, start.expand(3, 2), time, 1.0) for time in (now, now + dt))
 v_now = board.velocity(z_now, now)
@@ -162,14 +162,15 @@ v_now = board.velocity(z_now, now)
 moments = zip(z_now, z_next, dt * v_now)
 plots.show(figures.swings(path, z_r[0], {f"t = {label}": moment for label, moment in zip(labels, moments)}),
            "A path three times, with a pale arrow from z_r to z_t, an orange arrow to a point a "
-           "little further on, and a short black arrow that joins the two tips. In a box the tips, three times as large.")
+           "little further on, and a short black arrow that joins the two tips. In a box the tips, three times as large.",
+           guess=True)
 
 # %% [markdown]
 # *The old chord (pale), the new chord (orange), and $v\,\mathrm{d}t$ at the old tip (black).*
 #
 # <details><summary>What happened</summary>
 #
-# (b). One end is fixed, so $D$ changes by what its other end moves: $v(z_t, t)\,\mathrm{d}t$. That is all. (The black arrow misses the new tip by a little, because $v$ changes during $\mathrm{d}t$.)
+# (b). One end is fixed, so $D$ changes by how far the other end moves: $v(z_t, t)\,\mathrm{d}t$. That is all. (The black arrow misses the new tip where $v$ changes during $\mathrm{d}t$, so most in the bend; less and less as $\mathrm{d}t$ shrinks.)
 #
 # </details>
 #
@@ -187,10 +188,10 @@ plots.show(figures.swings(path, z_r[0], {f"t = {label}": moment for label, momen
 #
 # $$u(z_t, r, t) = v(z_t, t) - (t-r)\,\frac{\mathrm{d}u}{\mathrm{d}t}.$$
 #
-# The integral is gone. What is left is a velocity and a derivative, both at $z_t$. And nothing is lost: if a function satisfies the identity everywhere, then $\mathrm{d}[(t-r)\,u]/\mathrm{d}t = v$ along every path, and integrating
+# The integral is gone. What is left is a velocity and a derivative, both at $z_t$. And the converse holds: if a function satisfies the identity everywhere, then $\mathrm{d}[(t-r)\,u]/\mathrm{d}t = v$ along every path, and integrating
 # from $r$ to $t$ gives back $(t-r)\,u = D$. **Of all functions that stay finite at $r=t$, only the average velocity satisfies it.**
 #
-# $u$ stands on both sides, so this is a condition on $u$, not a formula for it. But a network can be trained to meet it: compute the right side with the network itself, and move the left side toward it. [Notebook 4](04_mean_flow.ipynb) does that, and asks why chasing one's own derivative should ever settle. Here we check the condition on our particle, with a small step $h$ along the path each way.
+# $u$ stands on both sides, so this is a condition on $u$, not a formula for it. But a network can be trained to meet it: compute the right side with the network itself, and move the left side toward it. [Notebook 4](04_mean_flow.ipynb) does that, and asks why chasing one's own derivative should ever settle. Here we check the condition on our particle, with a small step $h$ along the path each way (in double precision, since we take small differences).
 
 # %%
 h = 1e-4
@@ -216,7 +217,7 @@ along_z + along_t, dudt
 
 # %% [markdown]
 # A derivative along one direction is a **Jacobian–vector product** (JVP): the Jacobian of $u$ in all its inputs $(z, r, t)$, times a vector that says how fast each input moves. The parts of that vector are called **tangents**; ours are
-# $(v, 0, 1)$. `torch.func.jvp` returns the value and the derivative together, in one forward pass.
+# $(v, 0, 1)$. `torch.func.jvp` returns the value and the derivative together, in one forward pass. (Our `u` is a solver, not a network; the derivative goes through its steps all the same.)
 
 # %%
 zero, one = torch.zeros_like(t), torch.ones_like(t)
@@ -229,7 +230,7 @@ assert torch.allclose(dudt_jvp, dudt, atol=1e-3)
 assert torch.allclose(value, u(z_t, r, t))
 
 # %% [markdown]
-# Read the tangents as a sentence: *$z$ moves with $v$, $r$ stands still, $t$ advances by one.*
+# In words: *$z$ moves with $v$, $r$ stands still, $t$ advances by one.*
 #
 # With other tangents the code runs just as well, and answers another question. In the panel, each choice says where the tip of the swinging chord goes in $\mathrm{d}t$, by $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$. Drag $t$ toward $r = 0.2$. Which of the four look right there, and why does that not help?
 
@@ -238,7 +239,7 @@ TANGENTS = {"(v, 0, 1)": (0, 1), "(v, 0, 0)": (0, 0), "(v, 1, 0)": (1, 0), "(v, 
 widgets.swing(board, start, 0.2, dt, TANGENTS.values())
 
 # %% [markdown]
-# **What happened.** $\mathrm{d}u/\mathrm{d}t$ enters with the factor $t-r$, so over short intervals every choice looks right; but one step asks for the longest interval. In the paper's ablation on ImageNet, one-step images had FID 61 with $(v, 0, 1)$, and 138 to 329 with the others (Table 1b; lower is better).
+# **What happened.** $\mathrm{d}u/\mathrm{d}t$ enters with the factor $t-r$, so over short intervals every choice looks right; but one step asks for the longest interval. In the paper's ablation on ImageNet, with a small network, one-step images had FID 61 with $(v, 0, 1)$, and 138 to 329 with the others (Table 1b; FID is a distance between sets of images, lower is better).
 #
 # How wrong are they on the whole plane? We take 200 points and pairs of times, and look at how far $u$ is from $v - (t-r)\,\mathrm{d}u/\mathrm{d}t$:
 
@@ -260,10 +261,10 @@ for name, (of_r, of_t) in TANGENTS.items():
 # ## What we have
 #
 # * The **average velocity** $u(z, r, t)$ jumps from $t$ to $r$ in one exact step, however far.
-# * Nail down $z_r$: the chord's tip moves with $v$. This is the **MeanFlow identity** $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$. It needs no path and no integral.
+# * Fix $z_r$: the chord's tip moves with $v$. This is the **MeanFlow identity** $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$. It needs no path and no integral.
 # * Its derivative is **one JVP with tangents $(v, 0, 1)$**.
 #
-# The identity will be our training signal. First we need the baseline, and a loss that learns $v$: [flow matching](03_flow_matching.ipynb).
+# The identity will be our training signal. That was the goal. On the way there is the baseline, and a loss that learns $v$: [flow matching](03_flow_matching.ipynb).
 #
 # ## Exercises
 #
@@ -291,7 +292,7 @@ z_middle = z_t - (t - 0.5) * u(z_t, 0.5 * one, t)  # the definition, solved for 
 torch.testing.assert_close(z_middle, flow_map(board, start, 0.5, 1.0), atol=1e-3, rtol=0)
 
 # %% [markdown]
-# **2. The other end.** We nailed down $z_r$ and moved $t$. Now nail down $z_t$ and move $r$: differentiate $D = (t-r)\,u$ in $r$, and find
+# **2. The other end.** We fixed $z_r$ and moved $t$. Now fix $z_t$ and move $r$: differentiate $D = (t-r)\,u$ in $r$, and find
 # $\partial u/\partial r$ in terms of $u$, $v(z_r, r)$ and $t - r$. (Which way does $D$ change when $z_r$ moves?)
 
 # %%
@@ -302,7 +303,7 @@ du_dr = ...  # one line, from u(z_t, r, t), board.velocity(z_r, r), t and r
 expected = (u(z_t, r + h, t) - u(z_t, r - h, t)) / (2 * h)
 v_r = board.velocity(z_r, r)
 check(du_dr, expected, tolerance=1e-3,
-      hint=["Draw the chord with its tip nailed down. When z_r moves on by v dr, what becomes of z_t − z_r?",
+      hint=["Draw the chord with its tip fixed. When z_r moves on by v dr, what becomes of z_t − z_r?",
             "The product rule on (t − r) u in r: the derivative of t − r is −1.",
             "−u + (t − r) ∂u/∂r = −v(z_r, r)."],
       mistakes={"z_r is subtracted in D, so dD/dr = −v(z_r, r).": (u_by_hand + v_r) / (t - r),
@@ -318,7 +319,7 @@ rate_in_r = (u(z_t, r, t) - board.velocity(z_r, r)) / (t - r)  # z_r is subtract
 torch.testing.assert_close(rate_in_r, expected, atol=1e-3, rtol=0)
 
 # %% [markdown]
-# **3. With pencil and paper.** If the data are a single Gaussian $N(m, s^2 I)$, everything fits in one line. At time $t$ the cloud is a Gaussian too: what are its mean and its standard deviation $\sigma_t$? How does the flow carry a point of the one to the other, and so what is $u$?
+# **3. With pencil and paper.** If the data are a single Gaussian $N(m, s^2 I)$, everything has a closed form. At time $t$ the cloud is a Gaussian too: what are its mean and its standard deviation $\sigma_t$? How does the flow carry a point of the one to the other, and so what is $u$?
 
 # %%
 m, sd = torch.tensor([1.0, -0.5], dtype=torch.float64), 0.4
@@ -349,7 +350,7 @@ check(u_gaussian(z_, r_, t_), exact_u, tolerance=1e-3,
 # %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 def u_of_one_gaussian(z, r, t):
-    z_at_r = (1 - r) * m + spread(r) / spread(t) * (z - (1 - t) * m)  # v is affine in z, so the flow only shifts and scales
+    z_at_r = (1 - r) * m + spread(r) / spread(t) * (z - (1 - t) * m)  # by symmetry v is radial, so the flow shifts and scales
     return (z - z_at_r) / (t - r)
 
 

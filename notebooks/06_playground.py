@@ -23,7 +23,7 @@ import torch
 
 from mfutils import (
     DISTRIBUTIONS, GaussianMixture, check, flow_map, gaussian, load_pretrained, midpoint,
-    mixture_of_text, noise_floor, sample, sliced_w2, total_variation, train_method,
+    mixture_of_text, sample, sliced_w2, total_variation, train_method,
 )
 from mfutils.show import figures, plots, widgets
 

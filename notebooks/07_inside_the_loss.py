@@ -19,6 +19,7 @@
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Imports
+import copy
 import inspect
 import math
 import statistics
@@ -78,20 +79,20 @@ def errors_of(u, x, eps, r, t, tangent=None):
 
 
 # %%
-table = {}
+of_batches = {}
 for seed in (1, 2, 3):
     torch.manual_seed(seed)
     batch = board.sample(8000), gaussian(8000), *sample_r_t(8000, p_equal=0)
     for name, u in {"exact u": u_exact, "network B": nets["network B"]}.items():
         errors = errors_of(u, *batch)
         worst = errors.sort().values[-80:].sum() / errors.sum()
-        table[f"{name}, batch {seed}"] = {"mean": f"{errors.mean():.1f}",
+        of_batches[f"{name}, batch {seed}"] = {"mean": f"{errors.mean():.1f}",
                                           "median": f"{errors.median():.1f}",
                                           "share of the worst 1 %": f"{worst:.0%}"}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the table
-plots.table(dict(sorted(table.items())), corner="mean-flow loss of 8,000 rows")
+plots.table(dict(sorted(of_batches.items())), corner="mean-flow loss of 8,000 rows")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -123,7 +124,7 @@ for r_end in (0.4, 0.3, 0.2, 0.1):
 # %% [markdown]
 # As $r$ falls, the density in a gap of width $g$ falls like $e^{-g^2/8r^2}$, and the integral grows as fast: 1.9, 7.0, 874 and $6\cdot10^{16}$ at these four $r$. No batch is large enough to show such a mean.
 #
-# This solves the puzzle. The untrained network A has $u \approx 0$ and hardly any derivative, so $J \approx I$: its loss is about $\mathbb E|v_\text{cond}|^2$, wrong but quiet. B has learned to stretch, and pays for it with noise.
+# This solves the puzzle. The untrained network A has $u \approx 0$ and hardly any derivative, so $J \approx I$: its loss is about $\mathbb E|v_\text{cond}|^2$, wrong, but with a low-variance target. B has learned to stretch, and pays for it with noise.
 #
 # ## Seams
 #
@@ -196,19 +197,19 @@ def times(n, generator):
 
 
 # %%
-fresh_net, short, table = MeanVelocityMLP(), {}, {}
+fresh_net, short, outcomes = MeanVelocityMLP(), {}, {}
 for detach in (True, False):
     for noise in (True, False):
         name = f"{'with' if detach else 'without'} detach, {'noisy' if noise else 'exact'} velocity"
         short[name], history = train(fresh_net, four_losses(detach, noise), board.sample, times,
                                      n_steps=700, ema_decay=0.99)
         distance = sliced_w2(sample(short[name], z_1, 1), target)
-        table[name] = {"final loss": f"{history[-100:].mean():.2f}",
+        outcomes[name] = {"final loss": f"{history[-100:].mean():.2f}",
                        "one step, sliced W2": f"{distance:.3f}"}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the table and the samples
-plots.table(table)
+plots.table(outcomes)
 fig = plots.clouds({name: sample(net, z_1, 1) for name, net in short.items()})
 plots.show(fig, "One-step samples of four short trainings: with detach and noise, a blurred "
                 "checkerboard; with the exact velocity, a clear one both times; without detach and with "
@@ -310,7 +311,7 @@ plots.table({name: {f"c = {c:g}": f"{curve[c]:.2f}" for c in (0.0, 0.5, 1.0)}
 
 # %% [markdown]
 # **What happened.** For one Gaussian the conditional tangent is the quieter one, and its noise falls beyond $c=1$, too. For the networks on our four distributions it is the louder one; between 0 and 1 the marginal tangent is the quietest, and the lowest point lies even a little below 0. So which tangent is quieter depends
-# on how much the map stretches. And quiet is not yet good: on images, Lu and Wang find that the coefficient of least variance is not the one of the best FID, which prefers the conditional tangent.
+# on how much the map stretches. Low variance does not guarantee good samples: on images, Lu and Wang find that the coefficient of least variance is not the one of the best FID, which prefers the conditional tangent.
 #
 # ## Improved mean flow
 #
@@ -331,7 +332,7 @@ print("improved mean flow", improved_mean_flow_loss(net, *batch).item())
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check: the two forms are one
-assert torch.allclose((V - v_cond).square().sum(dim=1).mean(), improved_mean_flow_loss(net, *batch))
+torch.testing.assert_close((V - (batch[1] - batch[0])).square().sum(dim=1).mean(), improved_mean_flow_loss(net, *batch))
 
 # %% [markdown]
 # Now the noise of the target is $\Delta$, without $J$. So the loss has a floor again, as in flow matching (a little higher than in notebook 3, since these times lean toward noise). Let us put the three functions of the beginning into it, with the exact velocity in the tangent. **Predict:** in which order will they come?
@@ -367,7 +368,7 @@ plots.table(table, corner="loss, marginal tangent")
 # data in these rows corrects it. Two known additions go with it here.
 #
 # * The network changes at every step, so its velocity makes a shaky target. We use a slowly **moving average** of its weights instead.
-# * Squared error is minimised by the mean of a noisy target, and only the mean is right. Without noise, mean and median agree, so we may use the paper's adaptive weight, with $p = \tfrac12$: a large error counts by its size and not by its square. Then a few wild rows at the seams no longer decide everything.
+# * Squared error is minimised by the mean of a noisy target, and only the mean is right. Without noise, mean and median agree, so we may use the paper's adaptive weight, with $p = \tfrac12$: errors count linearly, not by their square. Then a few wild rows at the seams no longer decide everything.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the loss
@@ -408,7 +409,29 @@ for metric in ("total_variation", "sliced_w2", "map_error"):
 # (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good; on images that is a question to be measured anew.
 #
 # </details>
+
+# %% [markdown]
+# ## The derivative, by hand
 #
+# Every loss here needs $\mathrm du/\mathrm dt$. For an MLP it takes two lines a layer: carry the rate of change $\dot h$ beside the value $h$. A linear layer maps $\dot h$ by the same matrix, without the bias; an activation multiplies it by its slope at $h$. (PyTorch's `gelu_backward` is that product: forward and backward multiply by the same slope.) `total_derivative` takes this way where a network brings it.
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the derivative by hand
+Code(inspect.getsource(MeanVelocityMLP.total_derivative), language="python")
+
+# %%
+x_b, eps_b, r_b, t_b = batch
+z_b, v_b = interpolate(x_b, eps_b, t_b)
+by_hand = net.total_derivative(z_b, r_b, t_b, v_b)[1]
+by_jvp = torch.func.jvp(net, (z_b, r_b, t_b), (v_b, torch.zeros_like(r_b), torch.ones_like(t_b)))[1]
+net64, h = copy.deepcopy(net).double(), 1e-5
+z64, r64, t64, v64 = (part.double() for part in (z_b, r_b, t_b, v_b))
+with torch.no_grad():
+    by_differences = (net64(z64 + h * v64, r64, t64 + h) - net64(z64 - h * v64, r64, t64 - h)) / (2 * h)
+print(f"largest gap to the JVP: by hand {(by_hand - by_jvp).abs().max():.1e}, "
+      f"central differences in float64 {(by_differences - by_jvp).abs().max():.1e}")
+
+# %% [markdown]
 # ## What we have
 #
 # * At the exact $u$ the target is off by $J\Delta$. Where the flow tears, on the **seams**, that is huge: the mean-flow **loss is no measure** of how good $u$ is.
@@ -436,7 +459,7 @@ check(best_c, expected, tolerance=1e-3,
                 "D is JΔ − Δ, not JΔ.": -(delta * j_delta).sum() / (j_delta * j_delta).sum(),
                 "Divide by E|D|², not by E|Δ|².": -(delta * D).sum() / (delta * delta).sum()})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 change = j_delta - delta
 quietest = -(delta * change).sum() / change.square().sum()
@@ -483,7 +506,7 @@ check(summary(answer) if torch.is_tensor(answer) and answer.requires_grad else a
                 variant(lambda z, v_cond: net(z, batch[3], batch[3]).detach(), sign=-1),
                 "The value is right, the gradient is not: detach du/dt.": with_its_gradient()})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 def regression_of_v(u_net, x, eps, r, t):
     z, v_cond = interpolate(x, eps, t)
@@ -520,7 +543,7 @@ check(distilled, self_distilled_mean_flow_loss(net, *batch, net, p=0),
                 "That is the plain loss.": mean_flow_loss(net, *batch),
                 "That has the robust weight. Pass p=0.": robust})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 x_b, eps_b, r_b, t_b = batch
 z_b, v_b = interpolate(x_b, eps_b, t_b)

@@ -64,7 +64,7 @@ Code(inspect.getsource(recipe.Network) + "\n\n" + inspect.getsource(recipe.train
      + inspect.getsource(recipe.sample), language="python")
 
 # %% [markdown]
-# To break it, name a line and what replaces it. Nothing else changes. For a start, we take the time from the network: it sees $z$ and the length $t-r$ of the interval, but not where the interval lies.
+# To break it, name a line and what replaces it. Nothing else changes. For a start, we hide the time from the network: it sees $z$ and the length $t-r$ of the interval, but not where the interval lies.
 #
 # On ImageNet this costs little: an FID of 63.13 instead of 61.06, and less than seeing all three, $t$, $r$ and $t-r$ (63.98). **Predict:** and here? We train for ten seconds.
 
@@ -254,7 +254,7 @@ show("the velocity in the tangent")
 #
 # </details>
 #
-# The network's own velocity gains half of what the exact one does in the tangent, on the checkerboard. On the spiral its gain is not clear, but the gain of each of the three mixtures is. In one step total variation notices no tangent at all.
+# The network's own velocity gains half of what the exact one does in the tangent, on the checkerboard. On the spiral its gain is not clear, but the gain of each of the three mixtures is. One-step TV shows no clear difference between tangents.
 #
 # ## The target
 #
@@ -322,7 +322,7 @@ show("the loss")
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# **The plane contradicts the paper.** On ImageNet $p=1$ is best; here every power above zero makes the field worse. A weight that trusts small errors pulls the minimiser away from the mean of the targets, and only the mean is right. In the plane the targets of one place lie far apart in a few clumps, so a robust centre is far from the mean. On images, squared errors are sums over thousands of coordinates and vary little from pair to pair. There the weight mostly balances different $(r, t)$ against
+# **The plane contradicts the paper.** On ImageNet $p=1$ is best; here every power above zero makes the field worse. A weight that favours small errors pulls the minimiser away from the mean of the targets, and only the mean is right. In the plane the targets of one place lie far apart in a few clumps, so a robust centre is far from the mean. On images, squared errors are sums over thousands of coordinates and vary little from pair to pair. There the weight mostly balances different $(r, t)$ against
 # each other. (This is our explanation; we have not tested it on images.)
 #
 # * On the spiral, one step has an even lower total variation with $p=\tfrac12$ (not clearly), while the field is 1.8 times worse. Judge by one number, and you keep a biased field.
@@ -348,7 +348,7 @@ show("the times", "what the network sees", "the optimiser")
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# * **Times:** all five are worse than the recipe's squared uniform times, most clearly with eight steps. Those were chosen on these very data, so this is no surprise. Between the five hardly anything is clear.
+# * **Times:** all five are worse than the recipe's squared uniform times, most clearly with eight steps. Those were chosen on these same data, so this is no surprise. Between the five hardly anything is clear.
 # * **What the network sees:** it needs both times. Without $r$ it must give one answer for all intervals that end at $t$: one step is as bad as with the worst tangents. Without $t$, eight steps suffer the most. $(t, r)$, $(t, t-r)$ and all three are alike but for one entry. A network can subtract.
 # * **Adam** for all weights is worse after 2,500 steps, at the two rates we tried (the better one is the higher; a still higher one might be better). It is also quicker, 8 seconds a run against 11.
 # * A **constant rate** alone raises map and field error by about a seventh on the checkerboard. Leaving out the **moving average** alone changes nothing, here where it remembers a hundred steps and the rate falls to zero. Without both, errors double. Lowering the rate and averaging the weights are two ways to calm the last steps.
@@ -522,7 +522,7 @@ print(f"an untrained network, p = 1: loss {mean_flow_loss(net, x, eps, r, t, p=1
 # | a loss far below that of a working run with the same target | the stop-gradient, the tangents |
 # | a loss of 1 that never moves | $p=1$: nothing is wrong, print the unweighted loss too |
 # | everything a little blurred | optimiser, rate, average, times |
-# | hardly anything | VJP for JVP; the weight of the batch mean: only a comparison with seeds shows the one, and nothing the other |
+# | hardly anything | VJP for JVP; the weight of the batch mean: only a comparison over seeds shows the first; nothing here shows the second |
 #
 # ## Where each stumbling block is shown
 #
@@ -580,7 +580,7 @@ check(my_edit if my_edit is ... else first_losses(my_edit),
                 "That halves the velocity, too.": first_losses((line, "u_tgt = (v_cond - (t - r) * dudt) / 2")),
                 "That adds it. The identity has a minus.": first_losses((line, "u_tgt = v_cond + (t - r) * dudt / 2"))})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 half = edited((line, "u_tgt = v_cond - (t - r) * dudt / 2"))
 for name, page in {"half": half, "whole": recipe}.items():
@@ -604,7 +604,7 @@ for answer, right in zip((unpaired, paired), expected):
           mistakes={"Divide by √5: the error of a mean is smaller than the spread.": right * 5 ** 0.5,
                     "Divide by n − 1 = 4 in the spread, not by 5.": right * 0.8 ** 0.5})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 gaps = one - other
 print(f"difference {gaps.mean():.4f}; unpaired ± {((one.var() + other.var()) / 5).sqrt():.4f}, "
@@ -626,7 +626,7 @@ check(answer, min(usable.values()), hint="min over CASES of swept('spiral', case
                 "That is the best with eight steps.": usable[min(of_eight, key=of_eight.get)],
                 "That is the recipe.": usable["as it should be"]})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 for case in sorted(usable, key=usable.get)[:3]:
     print(f"{case}: {usable[case]:.4f}")

@@ -62,8 +62,8 @@ plots.show(fig, "Three sheets, A to C, of handwritten digits from 0 to 9, each d
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw ten roads
-x, eps = training.images[[2, 4, 6, 8, 10, 12, 14, 16, 18, 20]], gaussian(10, torch.manual_seed(1), d=64)
-road = {f"t = {t}": interpolate(x, eps, t)[0] for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
+ten = training.images[[2, 4, 6, 8, 10, 12, 14, 16, 18, 20]], gaussian(10, torch.manual_seed(1), d=64)
+road = {f"t = {now}": interpolate(*ten, now)[0] for now in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
 plots.show(plots.sheets(road, columns=10, width=6.5), "Ten digits, which drown in noise from the first row to the last.")
 
 # %% [markdown]
@@ -128,9 +128,9 @@ def u_image(z, r, t):  # in place of a U-Net: z (n, 1, 8, 8); r and t (n, 1); th
 x_image, eps_image = (part[:, :64].view(-1, 1, 8, 8) for part in (x, eps))
 wide_r, wide_t = (time.view(-1, 1, 1, 1) for time in (r, t))
 z_image, v_image = (1 - wide_t) * x_image + wide_t * eps_image, eps_image - x_image
-u, dudt = torch.func.jvp(u_image, (z_image, r, t), (v_image, 0 * r, torch.ones_like(t)))
-u_tgt = v_image - (wide_t - wide_r) * dudt
-print(f"loss: {(u - u_tgt.detach()).square().flatten(1).sum(dim=1).mean():.3f}")
+u_of_images, its_rate = torch.func.jvp(u_image, (z_image, r, t), (v_image, 0 * r, torch.ones_like(t)))
+images_tgt = v_image - (wide_t - wide_r) * its_rate
+print(f"loss: {(u_of_images - images_tgt.detach()).square().flatten(1).sum(dim=1).mean():.3f}")
 
 # %% [markdown]
 # The same number. Now we train with the `train` of the earlier notebooks, for half a minute. Our network is smaller than the shipped one (two blocks of width 128, not three of 192) and gets 4,000 steps, not 6,000. **Predict:** what will 32 steps do better than one?
@@ -139,10 +139,10 @@ print(f"loss: {(u - u_tgt.detach()).square().flatten(1).sum(dim=1).mean():.3f}")
 conditioned = digits.conditioned(mean_flow_loss)  # with keep_condition(x, eps) for eps
 u_small, losses = train(small, conditioned, training.sample, digits.two_times, n_steps=4000,
                         batch_size=512, lr=2e-3, ema_decay=0.995)
-z_1 = digits.rows(gaussian(10, torch.manual_seed(2), d=64), torch.arange(10))
-made = {"noise": z_1, "trained here, 1 step": sample(u_small, z_1, 1),
-        "trained here, 32 steps": sample(u_small, z_1, 32),
-        "shipped, 1 step": sample(u_net, z_1, 1), "shipped, 32 steps": sample(u_net, z_1, 32)}
+z_ten = digits.rows(gaussian(10, torch.manual_seed(2), d=64), torch.arange(10))
+made = {"noise": z_ten, "trained here, 1 step": sample(u_small, z_ten, 1),
+        "trained here, 32 steps": sample(u_small, z_ten, 32),
+        "shipped, 1 step": sample(u_net, z_ten, 1), "shipped, 32 steps": sample(u_net, z_ten, 32)}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw what they make
@@ -153,7 +153,7 @@ plots.show(fig, "Rows of ten images: noise; digits from 0 to 9 of the network tr
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# Not much: a stroke is closed here, a speck removed there. One step of a network trained for half a minute writes digits, each of the class we asked for. And both networks make nearly the same digit of the same noise.
+# Not much: a stroke is closed here, a speck removed there. One step of a network trained for half a minute writes digits, each of the class we asked for. And both networks make nearly the same digit from the same noise.
 #
 # </details>
 #
@@ -170,8 +170,8 @@ Code(inspect.getsource(digits.Digits.velocity) + "\n"
 # **Predict:** where does the flow of this velocity end?
 
 # %%
-z_1 = digits.rows(gaussian(450, torch.manual_seed(0), d=64), held_out.classes)
-exact, learned = (digits.image(z) for z in (flow_map(training, z_1, 0, 1), sample(u_net, z_1, 1)))
+z_held = digits.rows(gaussian(450, torch.manual_seed(0), d=64), held_out.classes)
+exact, learned = (digits.image(z) for z in (flow_map(training, z_held, 0, 1), sample(u_net, z_held, 1)))
 how_far = {"held-out digits": judges.nearest(held_out.images, training.images)[0],
            "one step of the network": judges.nearest(learned, training.images)[0],
            "the exact flow": judges.nearest(exact, training.images)[0]}
@@ -205,7 +205,7 @@ plots.show(fig, "Histograms of the distance to the nearest training digit: all o
 #
 # From the same noise, one step of the network goes to the same neighbourhood. But it ends *between* the training digits. Why networks do so is a question of current research (see *Further reading*); training for a limited time is a part of the answer.
 #
-# In the plane we asked how far a network is from the exact flow. Here that is the wrong question. What we want are digits like those held out: no copies, and no strays. (Both parts hold digits by the same 13 people. For new hands, we would have to hold out people.)
+# In the plane we asked how far a network is from the exact flow. Here that is the wrong question. What we want are digits like those held out: neither copies nor outliers. (Both parts hold digits by the same 13 people. For new hands, we would have to hold out people.)
 #
 # The first picture: **A** is one step, with faint specks on the paper; **B** was written by people; **C** are copies.
 #
@@ -238,12 +238,12 @@ JUDGES = {"accuracy": "accuracy ↑", "frechet": "Fréchet ↓", "sliced_w2": "s
 
 def judged(images):
     """What the judges say of images (450 k, 64), as text: the mean over sets of 450."""
-    sets = images.split(450)
+    parts = images.split(450)
     scores = {"frechet": judges.frechet_distance, "sliced_w2": lambda a, b: sliced_w2(a, b, 256),
               "precision": judges.precision, "recall": judges.recall}
-    values = {metric: sum(score(part, held_out.images) for part in sets) / len(sets)
+    values = {metric: sum(score(part, held_out.images) for part in parts) / len(parts)
               for metric, score in scores.items()}
-    values |= {"accuracy": judges.accuracy(images, held_out.classes.repeat(len(sets))), "copying": judges.copying(images)}
+    values |= {"accuracy": judges.accuracy(images, held_out.classes.repeat(len(parts))), "copying": judges.copying(images)}
     return {name: f"{values[metric]:.{2 if metric == 'frechet' else 3}f}" for metric, name in JUDGES.items()}
 
 
@@ -256,7 +256,7 @@ plots.table({"real digits (recorded)": real} | {name: judged(images) for name, i
 #
 # * **Accuracy** is fooled by all four: it looks at the class only. (It has seen the copied digits in training, so 1.000 is no feat. But the class means it has not seen.)
 # * The **Fréchet distance** and **sliced W2** see the means and the repetitions. They hardly see that copies are copies. (The copies miss the floor because the flow draws some digits twice.)
-# * **Precision** has nothing against the means: they lie in the middle of everything. **Recall** does. But recall likes noise, since balls around scattered samples are large.
+# * **Precision** does not penalise the means: they lie in the middle of everything. **Recall** does. But recall likes noise, since balls around scattered samples are large.
 # * **Copying** sees every copy, also under noise. It says nothing about anything else.
 #
 # </details>
@@ -308,7 +308,7 @@ columns = [(metric, nfe) for metric in ("accuracy", "precision", "recall", "copy
 plots.table({"real digits": {f"{metric}, {nfe} NFE": f"{floor[metric]:.3f}" for metric, nfe in columns}}
             | {label: {f"{metric}, {nfe} NFE": spread(label, metric, nfe) for metric, nfe in columns}
                for label in LABELS | LONGER})
-one_step = digits.image(sample(digits.load_pretrained("flow_matching"), z_1, 1))
+one_step = digits.image(sample(digits.load_pretrained("flow_matching"), z_held, 1))
 by_chance = judges.copying_by_chance(one_step, generator=torch.manual_seed(0))
 print(f"copying, one step of flow matching: {judges.copying(one_step):.3f}; with the labels dealt out anew "
       f"{by_chance.mean():.3f} ± {by_chance.std():.3f}")
@@ -334,14 +334,14 @@ print("CPU seconds of training:", ", ".join(f"{plots.in_words(name)} {value:.0f}
 
 # %%
 asked = torch.arange(10).repeat(3)
-z_1 = digits.rows(gaussian(30, torch.manual_seed(4), d=64), asked)
+z_asked = digits.rows(gaussian(30, torch.manual_seed(4), d=64), asked)
 sheets, recognised = {}, {}
 for label, which in LABELS.items():
     per_step = 2 if "midpoint" in label else 1
     u = digits.load_pretrained(which["method"], midpoint if per_step == 2 else None)
     for nfe in NFE:
         if nfe >= per_step:
-            images = digits.image(sample(u, z_1, nfe // per_step))
+            images = digits.image(sample(u, z_asked, nfe // per_step))
             seen = judges.accuracy(images, asked)
             sheets[label, nfe] = images
             frechet = torch.tensor(digits.recorded(metric="frechet", nfe=nfe, **which)).mean()
@@ -384,34 +384,34 @@ widgets.sheets(sheets, ("method", "NFE"), recognised)
 
 # %%
 u_guided = digits.load_pretrained("guided_mean_flow")
-x = digits.sample_scaled(4096, torch.manual_seed(0))  # 64 pixels, 10 for the class, 1 for ω − 1
-r, t = digits.two_times(4096, torch.manual_seed(0))
-z, v_cond = interpolate(x, digits.keep_condition(x, torch.randn(4096, 75)), t)
-more = z[:, -1:]  # ω − 1
+guided = digits.sample_scaled(4096, torch.manual_seed(0))  # 64 pixels, 10 for the class, 1 for ω − 1
+r_4, t_4 = digits.two_times(4096, torch.manual_seed(0))
+z_4, v_4 = interpolate(guided, digits.keep_condition(guided, torch.randn(4096, 75)), t_4)
+more = z_4[:, -1:]  # ω − 1
 with torch.no_grad():
-    v_class = u_guided(torch.cat([z[:, :-1], 0 * more], dim=1), t, t)  # with the class, ω = 1
-    v_any = u_guided(digits.forget(z), t, t)  # without the class, ω = 1
-v_guided = v_cond + more * (v_class - v_any)
-u, dudt = total_derivative(u_guided, z, r, t, v_guided)
-u_tgt = v_guided - (t - r) * dudt
-loss = (u - u_tgt.detach()).square().sum(dim=1).mean()
+    v_class = u_guided(torch.cat([z_4[:, :-1], 0 * more], dim=1), t_4, t_4)  # with the class, ω = 1
+    v_any = u_guided(digits.forget(z_4), t_4, t_4)  # without the class, ω = 1
+v_guided = v_4 + more * (v_class - v_any)
+u_4, dudt_4 = total_derivative(u_guided, z_4, r_4, t_4, v_guided)
+u_tgt_4 = v_guided - (t_4 - r_4) * dudt_4
+loss_4 = (u_4 - u_tgt_4.detach()).square().sum(dim=1).mean()
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check that this is the packaged loss
 torch.manual_seed(0)
-x, (r, t) = digits.sample_scaled(4096, torch.manual_seed(0)), digits.two_times(4096, torch.manual_seed(0))
-assert loss == digits.guided_mean_flow_loss(u_guided, x, torch.randn(4096, 75), r, t, u_guided)
+rows_again, times_again = (draw(4096, torch.manual_seed(0)) for draw in (digits.sample_scaled, digits.two_times))
+assert loss_4 == digits.guided_mean_flow_loss(u_guided, rows_again, torch.randn(4096, 75), *times_again, u_guided)
 
 # %% [markdown]
 # **Predict:** what will happen to the digits as $\omega$ grows? What to accuracy, what to recall?
 
 # %%
 SCALES = [1.0, 1.25, 1.5, 2.0, 2.5, 3.0]
-eps = gaussian(20, torch.manual_seed(5), d=64)
+eps_20 = gaussian(20, torch.manual_seed(5), d=64)
 by_scale, certain = {}, {}
 for c in range(10):
     for scale in SCALES:
-        z_1 = digits.rows(eps, torch.full((20,), c), torch.full((20, 1), scale))
+        z_1 = digits.rows(eps_20, torch.full((20,), c), torch.full((20, 1), scale))
         by_scale[c, scale] = digits.image(sample(u_guided, z_1, 1))
         sure = judges.judge().predict_proba(by_scale[c, scale])[:, c].mean()
         certain[c, scale] = f"class {c}, ω = {scale}: the classifier is {sure:.1%} sure"
@@ -433,7 +433,7 @@ plots.table({f"ω = {scale}": {name: of_scale(metric, scale) for metric, name in
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# The digits become darker, clearer and more alike. Accuracy reaches 1.000, and recall falls from .54 to .29: guidance pays for fidelity with variety. The Fréchet distance is best at a little guidance, 1.25, though not clearly better than without; then it grows steeply.
+# The digits become darker, clearer and more alike. Accuracy reaches 1.000, and recall falls from .54 to .29: guidance trades variety for fidelity. The Fréchet distance is best at a little guidance, 1.25, though not clearly better than without; then it grows steeply.
 #
 # </details>
 #
@@ -459,25 +459,25 @@ def guided_again(v, scale):
 
 
 classes = held_out.classes.repeat(4)
-eps = gaussian(len(classes), torch.manual_seed(6), d=64)
+eps_1800 = gaussian(len(classes), torch.manual_seed(6), d=64)
 v_net = digits.load_pretrained("flow_matching", solver=lambda v: v)
-plain, sets = digits.rows(eps, classes), {}
+plain, guided_sets = digits.rows(eps_1800, classes), {}
 for scale in (1.25, 2.0):
-    z_1 = digits.rows(eps, classes, torch.full((len(eps), 1), scale))
-    sets[f"ω = {scale} in training, 1 NFE"] = sample(u_guided, z_1, 1)
-    sets[f"ω = {scale} in sampling, 2 NFE"] = sample(guided_again(u_net, scale), plain, 1)
-    sets[f"ω = {scale} in both, 2 NFE"] = sample(guided_again(u_guided, scale), z_1, 1)
+    z_1 = digits.rows(eps_1800, classes, torch.full((len(eps_1800), 1), scale))
+    guided_sets[f"ω = {scale} in training, 1 NFE"] = sample(u_guided, z_1, 1)
+    guided_sets[f"ω = {scale} in sampling, 2 NFE"] = sample(guided_again(u_net, scale), plain, 1)
+    guided_sets[f"ω = {scale} in both, 2 NFE"] = sample(guided_again(u_guided, scale), z_1, 1)
     by_midpoint = midpoint(guided_again(v_net, scale))  # two evaluations, twice a step
-    sets[f"ω = {scale}, flow matching, 8 NFE"] = sample(by_midpoint, plain, 2)
+    guided_sets[f"ω = {scale}, flow matching, 8 NFE"] = sample(by_midpoint, plain, 2)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw and judge them
-sets = {name: digits.image(z) for name, z in sets.items()}
+pages = {name: digits.image(rows) for name, rows in guided_sets.items()}
 some = torch.cat([torch.nonzero(held_out.classes == c)[:1, 0] for c in range(10)])
-plots.show(plots.sheets({name: images[some] for name, images in sets.items() if "2.0" in name},
+plots.show(plots.sheets({name: images[some] for name, images in pages.items() if "2.0" in name},
                         columns=5), "Four sheets of ten digits: clear ones; darker ones; of guidance in both, coarse "
                                     "black ones; and clear ones of flow matching.")
-plots.table({name: judged(images) for name, images in sets.items()})
+plots.table({name: judged(images) for name, images in pages.items()})
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -551,7 +551,7 @@ widgets.between(squares, grid=9)
 # * One evaluation writes a digit of the class we ask for. By a good solver, flow matching needs only a few evaluations here, fewer than in the plane.
 # * The exact flow **copies the training set**. Good samples come from a network that does not follow it to the end. So compare with data that were held out, and test for copying.
 # * Each judge can be fooled. Report several, with their floors, from sets of one size. And look.
-# * Guidance belongs in the loss, if one evaluation is all you have. It buys fidelity with variety.
+# * Guidance belongs in the loss, if one evaluation is all you have. It trades variety for fidelity.
 #
 # ## Exercises
 #
@@ -560,14 +560,14 @@ widgets.between(squares, grid=9)
 # **1. Guidance, exactly.** Here are digits of class 3 on their roads, at $t=0.7$. Compute the guided velocity for $\omega = 2.5$ from the exact velocity of the training digits.
 
 # %%
-x = training.images[training.classes == 3][:50]
-z, _ = interpolate(x, gaussian(50, torch.manual_seed(8), d=64), 0.7)
-z = digits.rows(z, torch.full((50,), 3))
+threes = training.images[training.classes == 3][:50]
+z_3, _ = interpolate(threes, gaussian(50, torch.manual_seed(8), d=64), 0.7)
+z_3 = digits.rows(z_3, torch.full((50,), 3))
 v_exactly_guided = ...  # one or two lines, with training.velocity and digits.forget
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
-of_class, of_any = training.velocity(z, 0.7), training.velocity(digits.forget(z), 0.7)
+of_class, of_any = training.velocity(z_3, 0.7), training.velocity(digits.forget(z_3), 0.7)
 check(v_exactly_guided, 2.5 * of_class - 1.5 * of_any, tolerance=1e-3,
       hint="ω v(z, t | c) + (1 − ω) v(z, t); the second is the velocity of digits.forget(z).",
       mistakes={"That is the velocity without guidance.": of_class,
@@ -575,10 +575,10 @@ check(v_exactly_guided, 2.5 * of_class - 1.5 * of_any, tolerance=1e-3,
                 "The two velocities are exchanged.": 2.5 * of_any - 1.5 * of_class,
                 "ω counts from 1: at ω = 1 nothing is added.": 3.5 * of_class - 2.5 * of_any})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
-exactly = training.velocity(z, 0.7)
-exactly = exactly + 1.5 * (exactly - training.velocity(digits.forget(z), 0.7))
+exactly = training.velocity(z_3, 0.7)
+exactly = exactly + 1.5 * (exactly - training.velocity(digits.forget(z_3), 0.7))
 torch.testing.assert_close(exactly, 2.5 * of_class - 1.5 * of_any, atol=1e-3, rtol=0)
 
 # %% [markdown]
@@ -598,7 +598,7 @@ check(standard_errors, excess / null.std(), tolerance=0.02,
                 "That is the error of the mean of 400; one share is one draw.": excess / null.std() * 20,
                 "The sign: above the mean counts as positive.": -excess / null.std()})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
 shares = judges.copying_by_chance(learned, generator=torch.manual_seed(0))
 share_of_learned = judges.copying(learned)
@@ -625,10 +625,10 @@ check(larger(times), 2 * times / (1 + times), tolerance=1e-4,
                 "That is beyond 1. Solve (1 − t′) / (t′ / 2) = (1 − t) / t for t′.": 2 * times,
                 "At the same time, more can be seen in the large picture.": times})
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
 # @title Solution
-t = torch.tensor([0.2, 0.5, 0.8])
-print("t = .2, .5, .8 become", ", ".join(f"{value:.2f}" for value in 2 * t / (1 + t)))
+at = torch.tensor([0.2, 0.5, 0.8])
+print("t = .2, .5, .8 become", ", ".join(f"{value:.2f}" for value in 2 * at / (1 + at)))
 print("With s for 2, t′ = s t / (1 + (s − 1) t): large models shift their times by this formula.")
 
 # %% [markdown]

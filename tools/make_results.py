@@ -113,6 +113,29 @@ def by_steps(metric):
     return text
 
 
+def worths():
+    """What one evaluation is worth, by every solver and the best of them."""
+    methods = [method for method in METHODS if method != "flow_matching"]
+    text = ""
+    for metric in ("total_variation", "map_error", "sliced_w2"):
+        rows = {label: {name: ", ".join(str(worth(key, method, metric, solver) or "more") for method in methods)
+                        for key, name in NAMES.items()} for solver, label in SOLVERS.items()}
+        rows["the best of these"] = {name: ", ".join(str(best(key, method, metric)) for method in methods)
+                                     for key, name in NAMES.items()}
+        text += f"\n**{in_words(metric)}**\n\n{table(rows)}\n"
+    return text.strip("\n")
+
+
+def at_equal_cpu():
+    shorter = {run["method"]: run["n_steps"] for run in RECORD["runs"] if "n_steps" in run}
+    rows = {}
+    for method, n_steps in shorter.items():
+        for metric in ("total_variation", "sliced_w2", "map_error"):
+            rows[f"{in_words(method)}, {n_steps:,} steps: {in_words(metric)}"] = {
+                name: spread(recorded(key, method, metric, 1, n_steps=n_steps)) for key, name in NAMES.items()}
+    return table(rows)
+
+
 def paired(metric):
     """Differences between methods in one step, seed by seed: mean ± standard error, and how many have the sign."""
     rows = {}
@@ -167,16 +190,19 @@ def digits_part():
 
 def results_page():
     seconds = {in_words(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
-               if (values := [run["seconds"] for run in RECORD["runs"] if run["method"] == method])}
-    compared = sum(run["method"] in METHODS for run in RECORD["runs"])
+               if (values := [run["seconds"] for run in RECORD["runs"]
+                              if run["method"] == method and "n_steps" not in run])}
+    shorter = sum("n_steps" in run for run in RECORD["runs"])
+    compared = sum(run["method"] in METHODS for run in RECORD["runs"]) - shorter
     steps, batch = RECORD["recipe"]["n_steps"], RECORD["recipe"]["batch_size"]
     return f"""# Results, and how they were measured
 
 How good the samples of every method are, by the number of evaluations a sample costs (NFE). On the website, press the
 head of a column to sort by it.
 
-There are {len(RECORD['runs'])} runs of {steps:,} steps of {batch:,} points: {compared} of the four methods that
-notebook 5 compares, and {len(RECORD['runs']) - compared} of the steps between them. Five seeds,
+There are {len(RECORD['runs']) - shorter} runs of {steps:,} steps of {batch:,} points: {compared} of the four methods
+that notebook 5 compares, and {len(RECORD['runs']) - compared - shorter} of the steps between them; and {shorter} shorter
+ones. Five seeds,
 {RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']}, Python {RECORD['python']}. Distances are from
 {RECORD['n']:,} points, mean ± standard deviation over seeds; map errors (rms) from {RECORD['n_of_map_error']:,}. Noise
 floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets. Within a seed all methods share noise and target,
@@ -192,6 +218,21 @@ budgets from 3 to 11, too. {RECORD.get("trained_again", "")}Training, one run, o
 {by_steps("total_variation")}
 ## Map error
 {by_steps("map_error")}
+## What one evaluation is worth
+
+The fewest recorded evaluations of flow matching whose mean over five seeds is as good as that of *one* evaluation of
+the mean flow, the improved one, the self-distilled one. By sliced W2 the goals of the last lie within the noise floor,
+where this means little.
+
+{worths()}
+
+## At equal CPU
+
+One evaluation. Each mean flow was trained again for as many steps as take the CPU seconds of flow matching's
+{steps:,}, by the medians above (on another processor than the first training).
+
+{at_equal_cpu()}
+
 ## Paired differences in one step
 
 Mean ± standard error over seeds, and in how many of them the second method is the better one.

@@ -74,7 +74,7 @@ def window(points, moves, box):
     box: left, right, low, high."""
     left, right, low, high = box
     pictures, axes = planes(moves)
-    for ax, (title, move) in zip(axes, moves.items()):
+    for ax, move in zip(axes, moves.values()):
         arrows(ax, points, move, INK, 0.004)
         dots(ax, points, DATA, 3)
         ax.fill([left, right, right, left], [low, low, high, high], facecolor="none", edgecolor=METHOD["flow_matching"],
@@ -152,8 +152,8 @@ def loss_curve(losses, floor, others, method, window=50):
             label=f"training loss, mean of {window} batches")
     for (label, curve), colour in zip(others.items(), (METHOD["flow_matching"], INK)):
         ax.plot(list(curve), list(curve.values()), "o-", color=colour, markersize=4, label=label)
-    ax.axhline(floor, color=INK, linestyle="--", linewidth=1, label="irreducible, where r = t" if others else "irreducible")
-    highest = max(smooth.max().item(), *(max(curve.values()) for curve in others.values()), floor) if others else floor + 0.5
+    ax.axhline(floor, color=INK, linestyle="--", linewidth=1, label="irreducible" + ", where r = t" * bool(others))
+    highest = max([smooth.max().item(), *(max(curve.values()) for curve in others.values())]) if others else floor + 0.5
     ax.set(xlabel="training step", ylabel="loss", ylim=(floor - 0.1, highest + 0.1))
     fig.legend(loc="outside upper left")
     return fig
@@ -176,15 +176,15 @@ def time_pairs(r, t):
 
 @in_our_style
 def targets(panels, places):
-    """What single pairs at one place say, in the colours of their data: a dict from title to (points (n, 2), the mean of
-    all (2,), what it should be (2,), its name), and the places (n, 2) of `plots.by_place`."""
+    """What single pairs at one place say, in the colours of their data: a dict from title to (points (n, 2), the mean
+    of all (2,), what it should be (2,), its name), and the places (n, 2) of `plots.by_place`."""
     pictures, axes = planes(panels)
     for ax, (points, mean, right, name) in zip(axes, panels.values()):
         ax.scatter(*points.T.numpy(), c=by_place(places), s=4, linewidths=0)
         ax.plot(*mean.tolist(), "o", color=INK, markersize=11)
         ax.plot(*right.tolist(), "P", color="white", markersize=7, markeredgewidth=0)
-        ax.annotate(name, mean.tolist(), xytext=(0, -20), textcoords="offset points", ha="center", va="center", color=INK,
-                    fontsize=14, bbox=dict(facecolor="white", alpha=0.85, edgecolor="none", pad=1))
+        ax.annotate(name, mean.tolist(), xytext=(0, -20), textcoords="offset points", ha="center", va="center",
+                    color=INK, fontsize=14, bbox=dict(facecolor="white", alpha=0.85, edgecolor="none", pad=1))
         reach = 1.08 * (points - points.mean(dim=0)).abs().max().item()
         (x, y) = points.mean(dim=0).tolist()
         ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
@@ -227,7 +227,7 @@ def sweep(curves, xlabel, ylabel):
 @in_our_style
 def quality_by_cost(panels, floors, ylabel):
     """Distance by number of evaluations, both logarithmic: a dict from title to (a dict from label to {NFE: distance}),
-    and one from title to the noise floor's mean and 95 % quantile. Lines are named at their ends, Euler's in between."""
+    and one from title to the noise floor's mean and 95 % quantile. Lines are named at their ends, Euler's within."""
     pictures = {}
     for title, lines in panels.items():
         pictures[title], ax = chart(3.4)
@@ -236,7 +236,8 @@ def quality_by_cost(panels, floors, ylabel):
         ax.annotate("noise floor", (1, mean), xytext=(0, -3), textcoords="offset points", va="top", color="#555555")
         for label, curve in lines.items():
             style = "--" if "Euler" in label else "-"
-            ax.plot(list(curve), list(curve.values()), style, color=color(label), linewidth=1.8, marker="o", markersize=3)
+            ax.plot(list(curve), list(curve.values()), style, color=color(label), linewidth=1.8, marker="o",
+                    markersize=3)
         last, highest = (max(map(most, lines.values())) for most in (max, lambda curve: max(curve.values())))
         height, gap = 0, (1.6 * highest / mean) ** 0.065  # between two names
         for end, label in sorted((curve[max(curve)], label) for label, curve in lines.items()):
@@ -248,7 +249,8 @@ def quality_by_cost(panels, floors, ylabel):
                 continue
             height = max(end, height * gap)
             ax.annotate(name, (last, end), xytext=(last * 1.4, height), va="center", **ink,
-                        arrowprops=dict(arrowstyle="-", color=ink["color"], linewidth=0.5, shrinkA=0, shrinkB=3, relpos=(0, 0.5)))
+                        arrowprops=dict(arrowstyle="-", color=ink["color"], linewidth=0.5, shrinkA=0, shrinkB=3,
+                                        relpos=(0, 0.5)))
         ax.set(xscale="log", yscale="log", xlabel="evaluations", ylabel=ylabel, xlim=(0.9, last * 6),
                ylim=(mean / 1.6, None))
         ax.set_xticks(ticks := [1, 2, 4, 8, 16, 32], list(map(str, ticks)))

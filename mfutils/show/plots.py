@@ -59,9 +59,9 @@ def light(picture):
     return buffer.getvalue()
 
 
-def show(pictures, alt):
+def show(pictures, alt, guess=False):
     """Display pictures with `alt`, their content in words, as alternative text: one picture; a dict from title to
-    picture; or a dict from label to such dicts, one under the other.
+    picture; or a dict from label to such dicts, one under the other. With `guess`, behind a click: guess first.
 
     As HTML: JupyterLab, Colab, nbconvert and GitHub show the text of an HTML image to those who cannot see it, and
     JupyterLab drops that of any other.
@@ -74,7 +74,13 @@ def show(pictures, alt):
         parts += [square(title, fig, next(alts) or in_words(f"{label} {title}".strip())) for title, fig in row.items()]
         groups.append('<div class="squares" style="display:flex;flex-wrap:wrap;align-items:flex-end;'
                       f'max-width:{PAGE}px;gap:{2 * GAP}px {GAP}px;margin-bottom:{2 * GAP}px">{"".join(parts)}</div>')
-    display({"text/html": "".join(groups), "text/plain": alt}, raw=True)
+    display({"text/html": behind("".join(groups), guess), "text/plain": alt}, raw=True)
+
+
+def behind(content, guess):
+    """HTML that is seen when one has guessed, and clicks; or at once."""
+    head = '<summary style="cursor:pointer;font-weight:600;padding:4px 0">Guessed? Look.</summary>'
+    return f'<details class="guess">{head}{content}</details>' if guess else content
 
 
 def square(title, fig, alt):
@@ -100,8 +106,9 @@ def abreast(n):
     return min(340, (PAGE + GAP) // across - GAP) / 72
 
 
-def table(rows, corner="", harms=None):
-    """Display a table, with a plain-text twin where there is no HTML: a dict from row label to (column → text).
+def table(rows, corner="", harms=None, guess=False):
+    """Display a table, with a plain-text twin where there is no HTML: a dict from row label to (column → text). With
+    `guess`, behind a click.
 
     harms: a dict from (row label, column) to the factor by which that cell is worse, where this is clear. The cell gets
     a mark, ▼ for worse and ▲ for better, and a colour.
@@ -122,8 +129,8 @@ def table(rows, corner="", harms=None):
     body = "".join("<tr>" + element("th", label) + "".join(
         element("td", cell, harms.get((label, column))) for column, cell in zip(columns, cells)) + "</tr>"
         for label, *cells in lines[1:])
-    display({"text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
-             "text/plain": plain}, raw=True)
+    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    display({"text/html": behind(whole, guess), "text/plain": plain}, raw=True)
 
 
 def harm(factor):
@@ -138,8 +145,8 @@ def mark(factor):
 
 def in_words(label):
     """A label as people write it: self-distilled mean flow, eight Gaussians."""
-    return label.replace("_", " ").replace("self distilled", "self-distilled").replace("gaussians", "Gaussians").replace(
-        "w2", "W2")
+    words = label.replace("_", " ").replace("self distilled", "self-distilled")
+    return words.replace("gaussians", "Gaussians").replace("w2", "W2")
 
 
 def color(*labels):

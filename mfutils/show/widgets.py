@@ -98,17 +98,18 @@ def color_of(label):
 def stages(samples, places, errors, distances, name="training step"):
     """Samples at several stages of training beside the errors over the triangle r ≤ t, bright is large.
 
-    samples: a dict from stage to points (n, 2), each in the colour of its place in `places` (n, 2).  errors: a dict from
-    stage to values (k, k) by t and r, r first and NaN where r > t.  distances: a dict from stage to what they are, in words.
+    samples: a dict from stage to points (n, 2), each in the colour of its place in `places` (n, 2).  errors: a dict
+    from stage to values (k, k) by t, then r, NaN where r > t.  distances: a dict from stage to what they are, in words.
     """
     few, title = places[:FEW].detach().cpu(), [f"{name} {stage}" for stage in samples]
     each, highest = torch.stack([errors[stage].flatten() for stage in samples]), max(map(most, errors.values()))
     half = 0.5 / (len(errors[next(iter(errors))]) - 1)  # tiles are around their times
     ends = [-half, 1 + half]
     squares = [cloud(list(samples.values()), title, dict(k=1), "mean_flow", place=packed(few)),
-               dict(items=packed_small(each), titles=["error of u, from r to t"], by=dict(k=1), color="mean_flow", share=0.8,
+               dict(items=packed_small(each), titles=["error of u: r across, t up"], by=dict(k=1), share=0.8,
+                    color="mean_flow",
                     highest=highest, view=[*ends, *ends], **{"as": "tiles"})]
-    words = [f"{name} {stage}: {distances[stage]}. Largest error now {most(errors[stage]):.2f}; yellow is {highest:.2f}."
+    words = [f"{name} {stage}: {distances[stage]}. Largest error {most(errors[stage]):.2f}; yellow is {highest:.2f}."
              for stage in samples]
     return choices(squares, words, dict(k=1), dict(k=0), [slider("k", name, samples)], play="k")
 

@@ -139,7 +139,10 @@ def test_a_still_stands_above_every_slider_with_a_question_between(notebook):
 
 
 def test_it_is_short_and_so_are_its_cells(source, notebook):
-    assert 40 <= len(jupytext.read(source).cells) <= 65
+    cells = jupytext.read(source).cells
+    assert 25 <= len(cells) <= 65
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    assert words <= 2000 or source.stem in {"07_inside_the_loss", "08_break_it", "10_pixels"}  # the laboratory, still
     visible = [lines(cell) for cell in code_cells(notebook) if not folded(cell)]
     to_take_home = [cell for cell in visible if "from torch import nn" in cell]
     assert len(to_take_home) == (source.stem == "04_mean_flow")
@@ -194,6 +197,7 @@ def test_it_has_exercises_with_solutions(notebook):
     assert headings == [str(number + 1) for number in range(len(headings))]
     assert len(solutions) == len(headings) >= 3
     assert all(folded(cell) and cell.source.startswith("# @title Solution\n") for cell in solutions)
+    assert all(cell.metadata["jupyter"].get("outputs_hidden") for cell in solutions)  # they give it away
 
 
 def test_every_exercise_knows_the_usual_mistakes(notebook):
@@ -222,6 +226,45 @@ def test_an_untouched_exercise_is_never_right(source, notebook):
     assert len(answers) >= 3
     for cell in tagged(notebook, "solution"):
         assert not names_bound(cell.source) & answers, cell.source
+
+
+def bound_by(tree):
+    """The names that a cell binds, functions too."""
+    nodes = list(outside_functions(tree))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)} | {
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def outside_functions(tree):
+    """The nodes of a cell but for what is inside of functions and comprehensions, which have names of their own."""
+    yield tree
+    if not isinstance(tree, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp
+                      | ast.GeneratorExp):
+        for child in ast.iter_child_nodes(tree):
+            yield from outside_functions(child)
+
+
+def taken_from_before(tree):
+    """The names that a cell reads before it binds them."""
+    found, bound = set(), set()
+    for statement in tree.body:
+        nodes = list(ast.walk(statement))
+        read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        own = {name.arg for node in nodes if isinstance(node, ast.arguments) for name in (*node.args, *node.kwonlyargs)}
+        own |= {name.id for node in nodes if isinstance(node, ast.FunctionDef | ast.For | ast.With | ast.comprehension)
+                for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+        found |= read - own - bound
+        bound |= bound_by(statement)
+    return found
+
+
+def test_any_cell_may_be_run_again_after_all_others(notebook):
+    """No cell reads a name that a later one binds anew to something else."""
+    trees = [ast.parse(cell.source) for cell in code_cells(notebook)]
+    bound = list(map(bound_by, trees))
+    for i, tree in enumerate(trees):
+        again = taken_from_before(tree) & set().union(*bound[:i]) & set().union(*bound[i + 1:])
+        assert not again, code_cells(notebook)[i].source
 
 
 def test_it_defines_no_public_name_of_mfutils(source):
