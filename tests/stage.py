@@ -8,6 +8,7 @@ from mfutils.show import widgets
 BOARD = DISTRIBUTIONS["checkerboard"]
 DICE = torch.Generator().manual_seed(0)
 CLOUD = torch.randn(50, 2, generator=DICE)
+TRIANGLE = torch.ones(3, 3).tril().masked_fill(torch.ones(3, 3).triu(1) > 0, torch.nan)
 PAIRS = [(i, j) for j in range(5) for i in range(j + 1)]
 
 
@@ -22,7 +23,7 @@ def comparison():
 
 def explore():
     torch.manual_seed(1)
-    return widgets.explore(MeanVelocityMLP(16, 2), "mean_flow")
+    return widgets.explore(MeanVelocityMLP(16, 2), "mean_flow", BOARD)
 
 
 def cases():
@@ -52,7 +53,8 @@ PANELS = dict(
     chord=lambda: widgets.chord(BOARD, torch.tensor([1.1, 0.4])),
     swing=lambda: widgets.swing(BOARD, torch.tensor([1.1, 0.4]), 0.2, 0.1, [(0, 1), (0, 0), (1, 0), (1, 1)]),
     comparison=comparison,
-    stages=lambda: widgets.stages({k: k * CLOUD for k in (1, 2)}, CLOUD, {1: 0.5, 2: 0.25}),
+    stages=lambda: widgets.stages({k: k * CLOUD for k in (1, 2)}, CLOUD, {k: TRIANGLE / k for k in (1, 2)},
+                                  {1: "TV 0.5", 2: "TV 0.25"}),
     error=lambda: widgets.error({key: torch.full((16,), sum(key) / 10) for key in PAIRS},
                                 {key: key[0] + key[1] / 10 for key in PAIRS}, 4),
     explore=explore,

@@ -16,7 +16,7 @@ def script():
 
 def page_script():
     """The same for a page that was opened from a folder, where modules may not be loaded."""
-    return f"const MeanFlows = (() => {{\n{script()}\nreturn {{ render, mathematics }}\n}})()\n"
+    return f"const MeanFlows = (() => {{\n{script()}\nreturn {{ render, mathematics, parts }}\n}})()\n"
 
 
 class Canvas(anywidget.AnyWidget):

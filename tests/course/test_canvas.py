@@ -197,6 +197,17 @@ def test_it_steps_as_the_sampler_does(show):
             assert torch.tensor(moved).view(expected.shape).numpy() == pytest.approx(expected.numpy(), abs=2e-3), solver
 
 
+def test_it_paints_what_lands_in_one_part_alike(show):
+    """The square or blob that a point is nearest to; where there are no such parts, the point itself. As in figures."""
+    page, points = show("chord"), torch.randn(500, 2, generator=torch.manual_seed(0)) * 1.5
+    for name, dist in DISTRIBUTIONS.items():
+        by_page = page.evaluate("([dist, xy]) => Array.from(MeanFlows.parts(dist, xy))",
+                                [described(dist), points.flatten().tolist()])
+        expected = plots.part(dist, points)
+        assert torch.tensor(by_page).view(-1, 2).numpy() == pytest.approx(expected.numpy(), abs=1e-5), name
+        assert len(expected.unique(dim=0)) == (8 if name in {"checkerboard", "eight_gaussians"} else 500)
+
+
 def numbers(text):
     return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
 

@@ -58,6 +58,14 @@ def test_it_says_what_is_wrong(answer, says, capsys):
     assert capsys.readouterr().out.startswith(says)
 
 
+def test_hints_come_one_by_one_and_a_known_mistake_takes_none(capsys):
+    hints = ["Look at the sign.", "And at the factor.", "It is x / 2."]
+    for answer in (7.0, None, -TRUTH, [7.0, 7.0], 7.0):
+        check(answer, TRUTH, hints, mistakes=MISTAKES)
+    said = [line.partition("Hint ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == [f"1 of 3: {hints[0]}", f"2 of 3: {hints[1]}", "", f"3 of 3: {hints[2]}", f"3 of 3: {hints[2]}"]
+
+
 @pytest.mark.parametrize("form", [
     lambda a: a.astype(">f8"),
     lambda a: a.astype("<i2"),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from mfutils import METHODS
+from mfutils import DISTRIBUTIONS, METHODS
 from mfutils.show import figures, plots
 
 COLOURS = {name: to_rgb(getattr(plots, name)) for name in ("DATA", "NOISE", "INK")}
@@ -71,7 +71,12 @@ def pictures(request):
                 *figures.swings(path, path[0], {"t = 0": path[:3], "t = 1": path[3:6]}).values(),
                 *figures.scoreboard({"moon": {method: {1: 1.5, 2: None} for method in METHODS}}, set(), "x").values(),
                 figures.histograms({"one": values}, "x"), figures.time_pairs(*torch.rand(2, 30, 1)),
-                figures.loss_curve(torch.rand(200), 0.1, {100: 0.5, 200: 0.2}), figures.targets(path, path[0], path[1]),
+                figures.loss_curve(torch.rand(200), 0.1, {"other": {100: 0.5, 200: 0.2}}, "mean_flow"),
+                *figures.targets({"v": (path, path[0], path[1], "mean")}, path).values(),
+                *figures.triangles({"t = 1": torch.rand(3, 3)}, 1, "error").values(),
+                *figures.quality_by_cost({"moon": {"flow matching, Euler": {1: 1.0, 8: 0.2},
+                                                   "mean flow": {1: 0.3, 8: 0.2}, "improved mean flow": {8: 0.19}}},
+                                         {"moon": (0.1, 0.11)}, "TV").values(),
                 figures.sweep({"a": {0: 1, 1: 2}, "b": {0: 2, 1: 1}}, "x", "y"),
                 figures.loss_and_quality({"a": (1, 0.1), "b": (2, 0.5)}, {"a": "above"}, "x", "y")]
 
@@ -116,6 +121,41 @@ def test_a_shown_picture_has_its_title_as_text_and_the_first_one_the_words(monke
     assert 'width="72"' in alone
     assert 'height="144"' in alone
     assert "figcaption" not in alone
+
+
+def test_where_one_is_to_guess_the_answer_waits_for_a_click(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", lambda data, raw: shown.append(data["text/html"]))
+    plots.show(plots.clouds({"a": torch.zeros(3, 2)}), "A cloud.", guess=True)
+    plots.table({"a": {"x": 1}}, guess=True)
+    for answer in shown:
+        assert re.fullmatch(r'<details class="guess"><summary[^>]*>[^<]+</summary>.+</details>', answer, re.DOTALL)
+
+
+def test_eight_territories_have_eight_colours():
+    """Any two differ clearly; for colour-blind readers their borders are drawn."""
+    board, blobs = DISTRIBUTIONS["checkerboard"], DISTRIBUTIONS["eight_gaussians"]
+    for dist in (board, blobs):
+        middles = plots.part(dist, dist.sample(500)).unique(dim=0)
+        assert len(middles) == 8
+        for a, b in itertools.combinations(plots.by_place(middles), 2):
+            assert deltaE(a, b, input_space="sRGB1") > 8, (a, b)
+
+
+def test_a_point_belongs_to_the_part_it_lies_in():
+    board = DISTRIBUTIONS["checkerboard"]
+    x = board.sample(1000)
+    assert (x - plots.part(board, x)).abs().max() <= 0.5
+    assert plots.part(DISTRIBUTIONS["spiral"], x).equal(x)
+
+
+def test_the_maps_show_a_line_where_neighbours_part_and_nowhere_else():
+    where = plots.grid(30).clone()
+    where[:, 0] += 2.0 * (where[:, 0] > 0)  # torn along the vertical axis
+    (fig,) = figures.maps({"torn": where}).values()
+    picture = fig.axes[0].images[0].get_array()
+    line = np.isclose(picture, to_rgb(plots.INK)).all(axis=2)
+    assert line.sum(axis=0).tolist() == [0] * 15 + [30] + [0] * 14
 
 
 def test_harm_is_red_for_worse_blue_for_better_and_nothing_where_it_is_unknown():
