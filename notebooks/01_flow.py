@@ -134,7 +134,7 @@ plots.show(fan, "Thirty straight lines that cross in one point, from data points
 widgets.roads(board)
 
 # %% [markdown]
-# For the checkerboard this mean has a closed form (of normal variables cut to rectangles). `board.velocity` is that formula. It is exact, so in this notebook nothing has to be learned.
+# For the checkerboard this mean has a closed form (from truncated normal variables). `board.velocity` is that formula. It is exact, so in this notebook nothing has to be learned.
 
 # %%
 by_formula = board.velocity(here, now)[0]
@@ -194,9 +194,9 @@ widgets.field(board)
 #
 # ## A window in the plane
 #
-# Why does the crowd end up like the data? Look at a window in the plane for a short time $\mathrm{d}t$, with the same points in it. On the roads, they cross its border in all directions. In the field, all that are at one place move alike.
+# Why does the crowd end up like the data? Look at a window in the plane for a short time $\mathrm{d}t$, with the same points in it. On the roads, they cross its border in all directions. In the field, points at the same place move alike.
 #
-# **Predict:** after $\mathrm{d}t$, where are more points in the window? (a) On the roads: so many come in. (b) In the field: so few go out. (c) Equally many.
+# **Predict:** after $\mathrm{d}t$, where are more points in the window? (a) On the roads, because so many come in. (b) In the field, because so few go out. (c) Equally many.
 
 # %%
 torch.manual_seed(3)
@@ -256,7 +256,7 @@ plots.show(figures.territories(ends, {"a sample of noise": z_1[:4000], "where it
 # %% [markdown]
 # The dark borders are **seams**. Two points on both sides of a seam start as neighbours and end in different squares: there the exact map *tears* the plane. (Down to any $t > 0$ it only stretches it; the tear is the limit.) A smooth network that maps noise to data in one step will have to imitate that.
 #
-# Straight roads may cross. Paths in the field never meet at the same time: at one place and time there is one velocity, so two points that meet were together all along. That is why colours do not mix. But it also makes paths bend:
+# Straight roads may cross. Paths in the field never meet at the same time: at one place and time there is one velocity, so two points that meet were together all along. That is why colours do not mix. And averaging over random pairs makes paths bend:
 
 # %%
 roads = torch.stack([eps[:40], x[:40]])
@@ -350,7 +350,7 @@ print("noise floor: mean {:.3f}; in 95 of 100 cases below {:.3f}".format(*noise_
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (b). Midpoint gets there with 8 to 12 evaluations. What is below the 95 % line cannot be told from perfect; a number below the floor's mean is the luck of the draw, which all numbers of this table share. (With more points the floor sinks, and both need more to reach it.) Two Euler steps are farther from the board than raw noise: they crowd everything near the middle.
+# (b). Midpoint gets there with 8 to 12 evaluations. What is below the 95 % line cannot be told from perfect; below the floor's mean is luck (all entries use the same samples). (With more points the floor sinks, and both need more to reach it.) Two or four Euler steps are farther from the board than raw noise: they crowd everything near the middle.
 #
 # </details>
 #
@@ -367,7 +367,7 @@ assert torch.allclose(sample(midpoint(board.velocity), starts, 4), sample(midpoi
 # * Each pair has a straight road and a **conditional velocity** $\varepsilon - x$. The mean over all roads through a point is the **marginal velocity** $v(z, t)$.
 # * A crowd that follows $v$ turns noise into data. It divides the noise into territories, with **seams** between them.
 # * Paths bend, so **few steps miss**, even with the exact field. One step puts everything on the data mean.
-# * On the checkerboard a better solver needs about ten evaluations. A different *velocity* may need one: [the average velocity](02_average_velocity.ipynb).
+# * By sliced W2 a better solver needs about ten evaluations on the board. A different *velocity* may need one: [the average velocity](02_average_velocity.ipynb).
 #
 # Symbols: see the [glossary](../docs/glossary.md).
 #
@@ -429,7 +429,7 @@ check(heun(starts, 0.6, 0.9), (first + second) / 2,
 def heun_velocity(z, r, t):
     first = board.velocity(z, t)
     landing = z - (t - r) * first  # it is there at time r
-    return (first + board.velocity(landing, r)) / 2  # the trapezoid rule. At r = 0 the board has no velocity between its squares
+    return (first + board.velocity(landing, r)) / 2  # the trapezoid rule
 
 
 torch.testing.assert_close(heun_velocity(starts, 0.6, 0.9), (first + second) / 2)

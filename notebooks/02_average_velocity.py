@@ -232,7 +232,7 @@ assert torch.allclose(value, u(z_t, r, t))
 # %% [markdown]
 # In words: *$z$ moves with $v$, $r$ stands still, $t$ advances by one.*
 #
-# With other tangents the code runs just as well, and answers another question. In the panel, each choice says where the tip of the swinging chord goes in $\mathrm{d}t$, by $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$. Drag $t$ toward $r = 0.2$. Which of the four look right there, and why does that not help?
+# With other tangents the code runs just as well, and answers another question. In the panel, each choice says where the tip of the swinging chord goes in $\mathrm{d}t$, by $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$, which should be $v\,\mathrm{d}t$. Drag $t$ toward $r = 0.2$. Which of the four look right there, and why does that not help?
 
 # %%
 TANGENTS = {"(v, 0, 1)": (0, 1), "(v, 0, 0)": (0, 0), "(v, 1, 0)": (1, 0), "(v, 1, 1)": (1, 1)}
@@ -264,7 +264,7 @@ for name, (of_r, of_t) in TANGENTS.items():
 # * Fix $z_r$: the chord's tip moves with $v$. This is the **MeanFlow identity** $u = v - (t-r)\,\mathrm{d}u/\mathrm{d}t$. It needs no path and no integral.
 # * Its derivative is **one JVP with tangents $(v, 0, 1)$**.
 #
-# The identity will be our training signal. That was the goal. On the way there is the baseline, and a loss that learns $v$: [flow matching](03_flow_matching.ipynb).
+# The identity will be our training signal. First the baseline, a loss that learns $v$: [flow matching](03_flow_matching.ipynb).
 #
 # ## Exercises
 #

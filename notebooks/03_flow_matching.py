@@ -224,7 +224,7 @@ for name in solvers:
 # %% [markdown]
 # *The network you just trained, the same noise, two solvers. Colours as before: the square where the exact flow takes the point.*
 #
-# Colours hardly mix, as paths in the field do not cross. But a few steps along a smooth field make a smooth map, and that cannot tear. Where the noise should part along its seams, points stay behind on **bridges**; the more steps, the thinner the bridges. (Two evaluations by midpoint hardly move a point: half way, $z$ is as much data as noise, and the best guess of their difference is almost zero.)
+# Colours hardly mix, as paths in the field do not cross. But a few steps along a smooth field make a smooth map, and that cannot tear. Where the noise should part along its seams, points stay behind on **bridges**; the more and the better the steps, the thinner. (Two evaluations by midpoint hardly move a point: half way, $z$ is as much data as noise, and the best guess of their difference is almost zero.)
 #
 # Choose a cell; its number is the sliced W2 of 50,000 points. At how many evaluations are the squares first separate, by either solver? Does the number agree with what you see?
 
@@ -254,26 +254,26 @@ for metric, name in ((sliced_w2, "sliced W2"), (total_variation, "total variatio
         table[row] = blank | {f"{nfe} NFE": f"{metric(points, target):.3f}"
                               for (who, nfe), points in samples.items() if who == row}
     floor, high = noise_floor(metric, board, n)
-    table[f"noise floor (95 % below {high:.3f})"] = blank | {"0 NFE": f"{floor:.3f}"}
+    print(f"{name}: noise floor {floor:.3f}, 95 % of cases below {high:.3f}")
     plots.table(table, corner=f"{name}, 50,000 points", guess=True)
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (c). With two to eight evaluations the exact velocity does hardly better than the learned one, and at eight by midpoint even worse: the error is that of the **step**, which holds the velocity nearly constant while the path bends. Training this $v$ better cannot fix that. With 32 the two are equal by sliced W2, and by total variation the exact one is ahead: what is left is the blur of the network.
+# (c). With few evaluations the exact velocity does little better than the learned one, at eight by midpoint even worse: most of the error is that of the **step**, which holds the velocity nearly constant while the path bends. Training this $v$ better cannot fix that. The more evaluations, the more the network's own blur counts: with 32 the two are equal by sliced W2, but by total variation the exact one is clearly ahead.
 #
 # </details>
 #
-# Look at the row of raw noise, too. By sliced W2 it is *nearer* to the board than two or four Euler steps; by TV it is as near as four evaluations of midpoint, whose picture is much better. Numbers need such anchors, and pictures beside them.
+# Look at the row of raw noise, too. By sliced W2 it is *nearer* to the board than two or four Euler steps; by TV it is as near as four evaluations of midpoint, whose picture is much better. So look at raw noise, at the floor, and at the samples.
 #
-# By sliced W2 and with 50,000 points, midpoint is as good as it gets with about twelve evaluations, and Euler needs a hundred or more. To need only one, we must learn something else.
+# By sliced W2 and with 50,000 points, midpoint is as good as it gets with about twelve evaluations, and Euler is not quite there with 128. To need only one, we must learn something else.
 
 # %% [markdown]
 # ## What we have
 #
 # * Regression on the conditional velocity learns the marginal one. The price is a loss with a high floor, not a bias.
 # * Near that floor small differences matter: they are the network's error.
-# * With few evaluations the samples are poor **even with the exact velocity**: a few steps cannot tear the noise along its seams.
+# * With few evaluations the samples are poor **even with the exact velocity**: a step holds it while the path bends. Bridges along the seams are where it shows.
 #
 # Next: [learn the average velocity, and ask once](04_mean_flow.ipynb).
 #

@@ -28,9 +28,10 @@ from IPython.display import Code
 
 from mfutils import (
     DISTRIBUTIONS, METHODS, check, flow_map, gaussian, improved_mean_flow_loss, interpolate,
-    load_pretrained, load_record, mean_flow_loss, midpoint, recorded, sample,
-    sample_r_t, self_distilled_mean_flow_loss,
+    load_pretrained, load_record, mean_flow_loss, midpoint, recorded, sample, sample_r_t,
+    self_distilled_mean_flow_loss, total_variation,
 )
+from mfutils.lab import digits
 from mfutils.show import figures, plots, widgets
 
 # %%
@@ -68,7 +69,7 @@ for row, method, solver, steps in (("A", "flow_matching", midpoint, 6), ("B", "s
 # %% [markdown]
 # ## Three losses
 #
-# Mean flow is the method of notebook 4. Two relatives change a line or two of its loss. First, **improved mean flow** ([2512.02012](https://arxiv.org/abs/2512.02012)). *Why:* one pair's velocity in the *tangent* is noise times a stretch; the network's own $u_\theta(z, t, t)$ is nearly $v$, without the noise.
+# Mean flow is the method of notebook 4. Two relatives change a line or two of its loss. First, **improved mean flow** ([2512.02012](https://arxiv.org/abs/2512.02012), in its boundary form, without guidance). *Why:* one pair's velocity in the *tangent* multiplies the noise of the target by the stretch $J$ of notebook 4; the network's own $u_\theta(z, t, t)$ is nearly $v$, without the noise. The price is a bias where it is not $v$.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show what changes
@@ -86,7 +87,7 @@ def difference(old, new):
 difference(mean_flow_loss, improved_mean_flow_loss)
 
 # %% [markdown]
-# Second, the **self-distilled mean flow** ([2505.18825](https://arxiv.org/abs/2505.18825), in its Eulerian form). *Why:* the velocity in the *target* can be the network's own, too, where $r<t$. Then the target has no noise at all, and in its place the error of the teacher, which is the moving average of the network. Since such a target is one number, large errors may be weighed down without moving its mean: `weighted`.
+# Second, the **self-distilled mean flow**, our variant of Eulerian self-distillation ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), whose gradient also goes through the time derivative, and who prefer the Lagrangian form, not tested here). *Why:* where $r<t$ the velocity in the *target* can be the network's own, too. Then the target has no noise at all, and instead the error of the teacher, stretched by $J$. The teacher is the moving average of the network. And since such a target is one number, large errors may be weighed down without moving its mean: `weighted`.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show what changes then
@@ -122,12 +123,12 @@ plots.table({plots.in_words(name): {step: f"{mean(name, method, 'total_variation
             corner="TV, one evaluation")
 
 # %% [markdown]
-# From left to right one thing changes at a time. Each brings something; which one brings most depends on the data.
+# From left to right one thing changes at a time. By TV each helps on both, except averaging on the board; which helps most depends on the data. (By sliced W2 and map error the weight is no gain on the spiral: [results](../docs/results.md).)
 
 # %% [markdown]
 # ## One picture
 #
-# The fair opponent of one step is not Euler. Beside it stands the best of four solvers within a budget: Euler, midpoint, and two that make their steps shorter near data, at the times $(i/k)^{1.5}$: midpoint again, and Adams–Bashforth, which extrapolates from the last velocity and so needs one evaluation a step.
+# The fair opponent of one step is not Euler. Beside it stands the best of four solvers within a budget: Euler, midpoint, and two that make their steps shorter near data, at the times $(i/k)^{1.5}$: midpoint again, and Adams–Bashforth, which extrapolates from the last velocity and so needs one evaluation a step. (These two were run up to 12 evaluations.) The mean flows take even steps.
 #
 # **Predict:** up to how many evaluations are the mean flows ahead of that best solver, by total variation? (a) About three. (b) About ten. (c) About thirty.
 
@@ -157,14 +158,14 @@ def picture(metric):
 
 plots.show(picture("total_variation"), "Four charts of total variation by evaluations, both logarithmic. Flow matching starts at 1 "
            "and falls, by Euler slowly, by the best solver steeply; the mean flows start at 0.09 to 0.29 and fall little. "
-           "The best solver crosses them between seven and sixteen evaluations.")
+           "The best solver crosses them between seven and sixteen evaluations.", guess=True)
 
 # %% [markdown]
 # *Mean of five seeds, 50,000 points. The grey band reaches from the noise floor to its 95 % quantile: what is in it cannot be told from perfect.*
 #
 # <details><summary>What happened</summary>
 #
-# (b): the lines cross between seven and sixteen evaluations, by distribution and method. With one or two the mean flows are far ahead; after the crossing the best solver is a little ahead. Compared with Euler alone, they would seem to be ahead for twice as long or more.
+# (b), with a wide spread: the best solver crosses the plain mean flow at seven to ten evaluations, the improved one at eight to twelve, the self-distilled one from ten to beyond sixteen. With one or two evaluations the mean flows are far ahead. Compared with Euler alone, they would seem to be ahead for twice as long or more.
 #
 # </details>
 
@@ -217,12 +218,12 @@ for method in MEAN_FLOWS:
 plots.show(plots.painted({**on_the_board, "exact": exact["checkerboard"]}, colours["checkerboard"]),
            "One step on the board by the three mean flows and by the exact map: eight coloured squares each; the bridges "
            "between them thin out from left to right, and the exact one has none.")
-plots.table(table, corner="one step, shipped network: points astray")
+plots.table(table, corner="one step, shipped network: points astray", guess=True)
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (d), of these networks, one of each. Where the data have separate parts, the board and the eight Gaussians, the self-distilled one leaves the fewest; on the crescent and the spiral the improved one. Yet by total variation the self-distilled one is ahead on all four: total variation also counts whether the points *within* the data lie where they are dense. Nobody tears cleanly.
+# (d), of these networks, one of each. Where the data have separate parts, the board and the eight Gaussians, the self-distilled one leaves the fewest; on the crescent and the spiral the improved one. Yet by total variation the self-distilled one is ahead on all four: total variation also counts whether the points *within* the data lie where they are dense, and most of the excess is of that kind. No method tears cleanly.
 #
 # </details>
 #
@@ -250,34 +251,51 @@ for metric in ("total_variation", "sliced_w2"):
 # %% [markdown]
 # By total variation, self-distilled is clearly sharper than improved on all four, and improved than plain on three. By sliced W2 most differences are not clear.
 #
-# ## Does asking twice help?
+# ## Two jumps
 #
-# A perfect $u$ would not gain from more steps. **Predict:** with a learned one, a second evaluation makes samples (a) sharper, and nearer to where the exact flow takes them, (b) sharper, but mostly not nearer, (c) neither?
+# With the exact $u$ a second jump changes nothing. **Predict:** with a learned one, which is the sharpest: (a) one jump, (b) two jumps of equal length, (c) a long jump to $t=0.2$ and a short one from there?
 
 # %%
-rows = {}
+@torch.no_grad()
+def jump(u, z, r, t):
+    one = torch.ones_like(z[:, :1])
+    return z - (t - r) * u(z, r * one, t * one)
+
+
+def of_two_jumps(method, title):
+    """One jump, and two that meet at 0.5 or at 0.2."""
+    u = load_pretrained(FOUR[title], method)
+    return {"one jump": jump(u, z_1, 0, 1)} | {f"two, at {s}": jump(u, jump(u, z_1, s, 1), 0, s) for s in (0.5, 0.2)}
+
+
+# %%
+rows, sharpness = {}, {}
 for title, name in FOUR.items():
-    off = {nfe: (sample(load_pretrained(name, "mean_flow"), z_1[:4000], nfe) - exact[name]).norm(dim=1) for nfe in (1, 2)}
-    rows[title] = {f"{label}, {nfe} NFE": f"{mean(name, 'mean_flow', metric, nfe):.3f}"
-                   for label, metric in (("TV", "total_variation"), ("map error", "map_error")) for nfe in (1, 2)}
-    rows[title] |= {f"more than 0.5 off, {nfe} NFE": f"{(off[nfe] > 0.5).float().mean():.1%}" for nfe in (1, 2)}
+    landed = of_two_jumps("mean_flow", title)
+    sharpness[title] = {way: total_variation(z_0, targets[name]) for way, z_0 in landed.items()}
+    off = {way: (z_0[:4000] - exact[name]).square().sum(dim=1).mean().sqrt() for way, z_0 in landed.items()}
+    rows[title] = {f"TV, {way}": f"{value:.3f}" for way, value in sharpness[title].items()}
+    rows[title] |= {f"map error, {way}": f"{value:.3f}" for way, value in off.items()}
 
 # %% cellView="form" jupyter={"source_hidden": true}
-# @title Show what a second evaluation does
-plots.table(rows, corner="mean flow")
+# @title Show one jump beside two
+plots.table(rows, corner="mean flow, shipped, 20,000 points", guess=True)
+for title, name in FOUR.items():
+    other = {way: total_variation(z_0, targets[name]) for way, z_0 in of_two_jumps("self_distilled_mean_flow", title).items()}
+    assert all(values["two, at 0.2"] == min(values.values()) for values in (sharpness[title], other))
 
 # %% [markdown]
-# *TV and map error (the distance from where the exact flow takes the same noise, rms): five seeds. The last two columns: 4,000 points of the shipped network.*
+# *Map error: the distance from where the exact flow takes the same noise (rms, 4,000 points).*
 #
 # <details><summary>What happened</summary>
 #
-# (b). The picture gets sharper everywhere, but on most data more points end far from where they should. The first jump lands a little off; beside a seam, a little off can be on the other side; and the second jump then takes the point to the wrong part, sharply. One jump would have left it on the bridge between.
+# (c), on all four: the squares part near data, and the second jump, from close by, sharpens them. Two equal jumps gain little. By map error there is no such order: a point that has come out on the wrong side of a seam is sent to the wrong part, however sharply. (One network each; why is a guess. The self-distilled networks show the same by TV.)
 #
 # </details>
 #
 # ## What it costs
 #
-# The extra work is done in training: per step, one more pass through the network for the derivative, one for the own velocity. So we compare once more at **equal CPU**: each mean flow trained for only as many steps as fit into the CPU seconds of flow matching's 12,500.
+# The extra work is done in training: per step, one more pass through the network for the derivative, one for the own velocity. So we compare once more at **equal CPU**: each mean flow trained for only as many steps as fit into the CPU seconds of flow matching's 12,500. (With our derivative by hand. Through `torch.func.jvp` it takes longer, as notebook 4 said, and fewer steps would fit.)
 
 # %%
 def seconds(method):
@@ -319,11 +337,18 @@ worths = {f"{plots.in_words(method)}, {plots.in_words(metric)}": {title: worth(n
 plots.table(worths, corner="evaluations of flow matching, best solver")
 
 # %% [markdown]
-# 1. **Against the best tested solver**, by total variation, one evaluation of the self-distilled mean flow is worth **five to eight** of flow matching; by map error, the distance to where the exact flow goes, five to eleven. (With midpoint on even steps it would be ten to twelve, with Euler sixteen to thirty-two: when you read "replaces a hundred", ask by which solver.)
-# 2. **One to four evaluations:** a mean flow, by far. **From about ten:** flow matching with a good solver.
-# 3. Among the mean flows the self-distilled one is the sharpest in one evaluation, on all four, at equal steps and at equal CPU. Two dimensions may flatter it, for here a small network is a good teacher; and only this method has the weight.
-# 4. **The price of one step is blur.** What is above the floor sits on bridges: no method here tears cleanly.
-#
+# 1. **Against the best tested solver**, by total variation, one evaluation of the self-distilled mean flow is worth **five to eight** of flow matching; by map error five to eleven. (With midpoint on even steps it would be ten to twelve, with Euler sixteen to thirty-two: when you read "replaces a hundred", ask by which solver.)
+# 2. **One or two evaluations:** a mean flow, by far. The best solver draws level by TV between seven evaluations (plain) and beyond sixteen (self-distilled, on the crescent).
+# 3. Among the mean flows the self-distilled one is the sharpest in one evaluation, on all four, at equal steps and at equal CPU. Only this method has the weight, and two dimensions flatter it: **on our digits the order reverses** (notebook 10; the line below).
+# 4. **The price of one step is blur:** bridges between the parts, and, more than these, uneven density within them.
+
+# %%
+for method in MEAN_FLOWS:
+    three = digits.recorded(method, "frechet", 1)
+    print(f"8 × 8 digits, one evaluation, {plots.in_words(method)}: Fréchet distance {statistics.mean(three):.2f} "
+          f"± {statistics.stdev(three):.2f} (three seeds, lower is better)")
+
+# %% [markdown]
 # All tables by solver and by steps, with spreads: [results, and how they were measured](../docs/results.md).
 
 # %% [markdown]

@@ -176,17 +176,17 @@ def time_pairs(r, t):
 
 @in_our_style
 def targets(panels, places):
-    """What single pairs at one place say, in the colours of their data: a dict from title to (points (n, 2), the mean
+    """What single pairs at one place say, in the colours of their data and on one scale: a dict from title to (points (n, 2), the mean
     of all (2,), what it should be (2,), its name), and the places (n, 2) of `plots.by_place`."""
     pictures, axes = planes(panels)
+    reach = 1.08 * max((points - points.mean(dim=0)).abs().max().item() for points, *_ in panels.values())
     for ax, (points, mean, right, name) in zip(axes, panels.values()):
         ax.scatter(*points.T.numpy(), c=by_place(places), s=4, linewidths=0)
         ax.plot(*mean.tolist(), "o", color=INK, markersize=11)
         ax.plot(*right.tolist(), "P", color="white", markersize=7, markeredgewidth=0)
         ax.annotate(name, mean.tolist(), xytext=(0, -20), textcoords="offset points", ha="center", va="center",
                     color=INK, fontsize=14, bbox=dict(facecolor="white", alpha=0.85, edgecolor="none", pad=1))
-        reach = 1.08 * (points - points.mean(dim=0)).abs().max().item()
-        (x, y) = points.mean(dim=0).tolist()
+        x, y = points.mean(dim=0).tolist()
         ax.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach))
     return pictures
 
@@ -196,13 +196,16 @@ def triangles(values, highest, label):
     """Values over the triangle r ≤ t on one scale: a dict from title to (k, k), by t and then r, NaN where r > t."""
     pictures = {title: Figure(figsize=[abreast(len(values))] * 2) for title in values}
     for fig, value in zip(pictures.values(), values.values()):
-        ax = fig.add_axes((0.09, 0.09, 0.9, 0.9))
+        ax = fig.add_axes((0.1, 0.1, 0.89, 0.89))
         half = 0.5 / (len(value) - 1)
         image = ax.imshow(value.numpy(), origin="lower", cmap="cividis", vmin=0, vmax=highest,
                           extent=(-half, 1 + half) * 2)
         ax.set(xticks=[], yticks=[])
-        ax.text(0.5, -half - 0.03, "r", ha="center", va="top")
-        ax.text(-half - 0.03, 0.5, "t", ha="right", va="center")
+        for place in (0, 1):
+            ax.text(place, -half - 0.02, place, ha="center", va="top", fontsize=11)
+            ax.text(-half - 0.02, place, place, ha="right", va="center", fontsize=11)
+        ax.text(0.5, -half - 0.02, "r", ha="center", va="top")
+        ax.text(-half - 0.02, 0.5, "t", ha="right", va="center")
         ax.spines[:].set_visible(False)
     beyond = any((value > highest).any() for value in values.values())
     return pictures | scale(image, label, extend="max" if beyond else "neither")

@@ -79,7 +79,7 @@ def show(pictures, alt, guess=False):
 
 def behind(content, guess):
     """HTML that is seen when one has guessed, and clicks; or at once."""
-    head = '<summary style="cursor:pointer;font-weight:600;padding:4px 0">Guessed? Look.</summary>'
+    head = '<summary style="cursor:pointer;font-weight:600">Guessed? Look.</summary>'
     return f'<details class="guess">{head}{content}</details>' if guess else content
 
 

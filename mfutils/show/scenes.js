@@ -330,7 +330,8 @@ const SCENES = {
       return { words: !dist ? "Draw with mouse, pen or finger." : `${dist.means.length} Gaussians cover your shape, centred and scaled. ` +
                       `One step by the exact u lands on it${along}`, buttons: { clear: { ink: [], means: [] } },
         squares: [{ title: dist ? "your data" : "draw here", color: "data", share: 0.8,
-                    layers: [{ as: "points", color: "data", size: means.length ? 2 : 3, xy: means.length ? flat(means) : ink }],
+                    layers: [{ as: "points", color: "data", place: means.length ? flat(means) : null, size: means.length ? 2 : 3,
+                               xy: means.length ? flat(means) : ink }],
                     stroke: ({ ink, means }, x, y, first) => ({ means: [],
                       ink: [...means.length ? [] : ink, ...first ? [x, y] : joined(ink.slice(-2), [x, y])] }) },
           crowd("noise, by where it goes", "noise", z),
