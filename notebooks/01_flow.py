@@ -215,8 +215,9 @@ def inside(z):
 traffic = {}
 for who, move in moves.items():
     before, after = inside(z_near), inside(z_near + move)
-    traffic[who] = {"come in": f"{(after & ~before).sum():,}", "go out": f"{(before & ~after).sum():,}",
-                    "balance": f"{after.sum() - before.sum():+,} ± {(after ^ before).sum().item() ** 0.5:.0f}"}
+    come, go = (after & ~before).sum().item(), (before & ~after).sum().item()
+    traffic[who] = {"come in": f"{come:,}", "go out": f"{go:,}",
+                    "balance": f"{come - go:+,} ± {(come + go) ** 0.5:.0f}"}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the window
@@ -263,7 +264,7 @@ roads = torch.stack([eps[:40], x[:40]])
 paths = euler_path(eps[:40], 500)
 length = (paths[1:] - paths[:-1]).norm(dim=2).sum(dim=0)
 detour = length / (paths[0] - paths[-1]).norm(dim=1)
-print(f"length of a path ÷ distance of its ends, 40 paths: median {detour.median():.2f}, largest {detour.max():.2f}")
+print(f"length of a path ÷ distance of its ends: median of 40 {detour.median():.2f}")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw forty roads and forty paths
@@ -340,7 +341,8 @@ blank = {f"{nfe} NFE": "" for nfe in (0, *budgets)}
 table = {"raw noise": blank | {"0 NFE": f"{sliced_w2(z_1, target):.3f}"}}
 for name, solver, per_step in (("Euler", euler, 1), ("midpoint", midpoint, 2)):
     ends_of = {nfe: sample(solver(board.velocity), z_1, nfe // per_step) for nfe in budgets}
-    table[name] = blank | {f"{nfe} NFE": f"{sliced_w2(z_0, target):.3f}" for nfe, z_0 in ends_of.items()}
+    table[name] = blank | {f"{nfe} NFE": f"{sliced_w2(z_0, target):.3f}"
+                           for nfe, z_0 in ends_of.items()}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the table
@@ -393,7 +395,7 @@ check(its_landing, mean_of_spiral, tolerance=0.02,
                 mean_of_spiral + torch.tensor([3.0, 0.0]),
                 "The sign is reversed: toward data, the velocity is subtracted.": -mean_of_spiral})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 spiral_landing = spiral.means.mean(dim=0)
 print(spiral_landing, "Why: at t = 1 the point z is the noise itself, so v(z, 1) = z − E[x], and the step gives "
@@ -424,7 +426,7 @@ check(heun(starts, 0.6, 0.9), (first + second) / 2,
                 "That goes away from data: subtract.":
                 (first + board.velocity(starts + 0.3 * first, 0.6)) / 2})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def heun_velocity(z, r, t):
     first = board.velocity(z, t)
@@ -462,7 +464,7 @@ check(to_points(z_somewhere, at), exact_v, tolerance=1e-3,
                 "That is E[ε | z]. The velocity is noise minus data.": z_somewhere + 0.4 * exact_v,
                 "The sign is reversed: the velocity is noise minus data.": -exact_v})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def velocity_to_points(z, t):
     noise = (z[:, None] - (1 - t[..., None]) * points) / t[..., None]  # (n, 8, 2)

@@ -232,10 +232,26 @@ assert torch.allclose(value, u(z_t, r, t))
 # %% [markdown]
 # In words: *$z$ moves with $v$, $r$ stands still, $t$ advances by one.*
 #
-# With other tangents the code runs just as well, and answers another question. In the panel, each choice says where the tip of the swinging chord goes in $\mathrm{d}t$, by $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$, which should be $v\,\mathrm{d}t$. Drag $t$ toward $r = 0.2$. Which of the four look right there, and why does that not help?
+# With other tangents the code runs just as well, and answers another question. Here each choice says where the tip of the swinging chord goes in $\mathrm{d}t$, by $\big(u + (t-r)\,\mathrm{d}u/\mathrm{d}t\big)\,\mathrm{d}t$, which should be $v\,\mathrm{d}t$.
 
 # %%
 TANGENTS = {"(v, 0, 1)": (0, 1), "(v, 0, 0)": (0, 0), "(v, 1, 0)": (1, 0), "(v, 1, 1)": (1, 1)}
+tips = {}
+for name, (of_r, of_t) in TANGENTS.items():
+    u_there, rate = torch.func.jvp(u, (z_t, r, t), (v, of_r * one, of_t * one))
+    tips[name] = dt * (u_there + (t - r) * rate)
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw where each choice sends the tip
+next_tip = flow_map(board, start, t + dt, 1.0)[0]
+plots.show(figures.swings(path, z_r[0], {name: (z_t[0], next_tip, tip[0]) for name, tip in tips.items()}),
+           "The same two chords four times, at t = 0.8, each with a black arrow at the tip of the old one: only the "
+           "first ends at the tip of the new chord.")
+
+# %% [markdown]
+# Drag $t$ toward $r = 0.2$. Which of the four look right there, and why does that not help?
+
+# %%
 widgets.swing(board, start, 0.2, dt, TANGENTS.values())
 
 # %% [markdown]
@@ -286,7 +302,7 @@ check(z_half, flow_map(board, start, 0.5, 1.0), tolerance=1e-3,
                 "That is an Euler step with v. Use the average velocity.": z_t - 0.3 * v,
                 "That is the jump to r = 0.2. Ask u for the time 0.5.": z_t - 0.3 * u(z_t, r, t)})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 z_middle = z_t - (t - 0.5) * u(z_t, 0.5 * one, t)  # the definition, solved for where the chord ends
 torch.testing.assert_close(z_middle, flow_map(board, start, 0.5, 1.0), atol=1e-3, rtol=0)
@@ -313,7 +329,7 @@ check(du_dr, expected, tolerance=1e-3,
                 "That has v(z_t, t) in it. r is the end that moves: use v(z_r, r).":
                 (u_by_hand - v) / (t - r)})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 rate_in_r = (u(z_t, r, t) - board.velocity(z_r, r)) / (t - r)  # z_r is subtracted, so D changes by −v(z_r, r)
 torch.testing.assert_close(rate_in_r, expected, atol=1e-3, rtol=0)
@@ -347,7 +363,7 @@ check(u_gaussian(z_, r_, t_), exact_u, tolerance=1e-3,
                 "The ratio is σ_r / σ_t, not σ_t / σ_r.":
                 (z_ - (1 - r_) * m - spread(t_) / spread(r_) * (z_ - (1 - t_) * m)) / (t_ - r_)})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def u_of_one_gaussian(z, r, t):
     z_at_r = (1 - r) * m + spread(r) / spread(t) * (z - (1 - t) * m)  # by symmetry v is radial, so the flow shifts and scales
@@ -383,7 +399,7 @@ check(total, dudt, tolerance=1e-3,
                 with_tangents(v, zero, one),
                 "z moves too, with velocity v.": with_tangents(0 * z_t, one, one)})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 same_rate = torch.func.jvp(w, (z_t, t, t - r), (v, one, one))[1]  # r stands still, so t and t − r grow alike
 torch.testing.assert_close(same_rate, dudt, atol=1e-3, rtol=0)

@@ -231,7 +231,8 @@ for name in solvers:
 # %%
 w2 = {("checkerboard", f"flow matching, {name}", nfe): sliced_w2(points, target)
       for (name, nfe), points in samples.items()}
-widgets.comparison({"checkerboard": {f"flow matching, {name}": (v_net, name) for name in solvers}}, w2)
+mine = {f"flow matching, {name}": (v_net, name) for name in solvers}
+widgets.comparison({"checkerboard": mine}, w2)
 
 # %% [markdown]
 # Sliced W2 does not always agree with the eye: it is sensitive to mass that is far from its place, and hardly to blur. So we add a second distance. **Total variation** (TV) divides the plane into 64 × 64 tiles and gives the share of mass that would have to move to another tile. It sees blur, and ignores how far mass has to move. Two fresh sets of data have a TV of about 0.08, since a tile holds few points.
@@ -301,7 +302,7 @@ check(irreducible_at_half, another_way, tolerance=0.08,
                 "That is the size of the target. Subtract the exact velocity.":
                 mean_square(at_half[1])})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 z_half, v_cond_half = interpolate(board.sample(100_000), gaussian(100_000), 0.5)
 floor_at_half = mean_square(board.velocity(z_half, 0.5) - v_cond_half)
@@ -331,7 +332,7 @@ check(velocity_of(x_hat, z_now, t_now), v_now, tolerance=1e-6,
                 "Velocity is noise minus data: the sign is reversed.": -v_now,
                 "Divide by t: the distance z − x̂ is walked in time t.": z_now - x_hat})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def velocity_from_data(x_hat, z, t):
     return (z - x_hat) / t  # means are linear, so E[ε | z] follows from E[x | z]; near t = 0 errors are divided by t
@@ -361,7 +362,7 @@ check(uniform(1000, seven.manual_seed(7)), 4 * draws - 2,
                 "That is the square [0, 1]².": draws, "That is the square [−1, 1]².": 2 * draws - 1,
                 "That is the square [0, 4]². Shift it.": 4 * draws})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def uniform_square(n, generator=None):
     return 4 * torch.rand(n, 2, generator=generator) - 2

@@ -77,6 +77,9 @@ x, eps = board.sample(1024), torch.randn(1024, 2)
 r, t = sample_r_t(1024, p_equal=0.625, p_zero=0.125, draw=squared_uniform)
 z, v_cond = interpolate(x, eps, t)
 
+# %% tags=["nbval-check-output"]
+(r == t).float().mean().item(), ((r == 0) & (r < t)).float().mean().item()
+
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the times, and why they are squared
 two = torch.rand(50_000, 2)
@@ -208,9 +211,11 @@ u_net, losses = train(fresh_net, mean_flow_loss, board.sample, times, ema_decay=
 x_test, eps_test, t_test = board.sample(20_000), gaussian(20_000), torch.rand(20_000, 1)
 at_steps = {0: fresh_net} | {step: load_average(runs / f"{step}.pt", fresh_net)
                              for step in (250, 500, 1000, 2000, 3000, 4000, 5000)}
-where_equal = {step: mean_flow_loss(net, x_test, eps_test, t_test, t_test).item() for step, net in at_steps.items()}
+where_equal = {step: mean_flow_loss(net, x_test, eps_test, t_test, t_test).item()
+               for step, net in at_steps.items()}
 z_test, v_cond_test = interpolate(x_test, eps_test, t_test)
-irreducible = (v_cond_test - board.velocity(z_test, t_test.clamp(min=1e-3))).square().sum(dim=1).mean().item()
+noise_of_v = v_cond_test - board.velocity(z_test, t_test.clamp(min=1e-3))
+irreducible = noise_of_v.square().sum(dim=1).mean().item()
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the loss
@@ -239,7 +244,8 @@ z_1, target = gaussian(n, torch.manual_seed(2)), board.sample(n)
 watched = {step: sample(net, z_1, 1) for step, net in at_steps.items() if step}
 ends = [(i, j) for j in range(levels + 1) for i in range(j + 1)]
 particles = {j: interpolate(target[:400], z_1[:400], j / levels)[0] for j in range(levels + 1)}
-truth = {(i, j): mean_velocity(board, particles[j], i / levels, j / levels, n_steps=12) for i, j in ends}
+truth = {(i, j): mean_velocity(board, particles[j], i / levels, j / levels, n_steps=12)
+         for i, j in ends}
 
 
 # %%
@@ -254,7 +260,8 @@ def errors(net):
 
 
 triangle = {step: errors(net) for step, net in at_steps.items() if step}
-scores = {step: (sliced_w2(points, target), total_variation(points, target)) for step, points in watched.items()}
+scores = {step: (sliced_w2(points, target), total_variation(points, target))
+          for step, points in watched.items()}
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw four stages
@@ -275,8 +282,10 @@ plots.show({"one step": plots.painted({titles[step]: watched[step][:3000] for st
 # Move through the training, or press play. When could you first name the distribution?
 
 # %%
-said = {step: f"sliced W2 {w2:.3f}, TV {tv:.2f} (50,000 points)" for step, (w2, tv) in scores.items()}
-widgets.stages({step: points[:1200] for step, points in watched.items()}, exact_end[:1200], triangle, said)
+said = {step: f"sliced W2 {w2:.3f}, TV {tv:.2f} (50,000 points)"
+        for step, (w2, tv) in scores.items()}
+some = {step: points[:1200] for step, points in watched.items()}
+widgets.stages(some, exact_end[:1200], triangle, said)
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -288,11 +297,11 @@ widgets.stages({step: points[:1200] for step, points in watched.items()}, exact_
 # ## One step, by two distances
 
 # %%
-learned = {"mean flow": u_net, "flow matching, Euler": flow_matching,
-           "flow matching, midpoint": load_pretrained("checkerboard", "flow_matching", solver=midpoint)}
-budgets = {"mean flow": (1, 2, 4, 8, 16), "flow matching, Euler": (1, 2, 4, 8, 16), "flow matching, midpoint": (2, 4, 8, 16)}
-samples = {(name, nfe): sample(net, z_1, nfe // (2 if "midpoint" in name else 1))
-           for name, net in learned.items() for nfe in budgets[name]}
+by_midpoint = load_pretrained("checkerboard", "flow_matching", solver=midpoint)
+learned = {"mean flow": (u_net, 1), "flow matching, Euler": (flow_matching, 1),
+           "flow matching, midpoint": (by_midpoint, 2)}  # evaluations a step
+samples = {(name, nfe): sample(net, z_1, nfe // per_step)
+           for name, (net, per_step) in learned.items() for nfe in (1, 2, 4, 8, 16) if nfe >= per_step}
 one_step = samples["mean flow", 1]
 with torch.no_grad():
     assert torch.equal(one_step, z_1 - u_net(z_1, torch.zeros(n, 1), torch.ones(n, 1)))
@@ -379,14 +388,16 @@ class MeanVelocity(nn.Module):
 def learn_to_jump(u_net, data, n_steps=5000, n=1024):
     square = [p for p in u_net.parameters() if p.dim() == 2 and p.shape[0] == p.shape[1]]
     others = [p for p in u_net.parameters() if p.dim() != 2 or p.shape[0] != p.shape[1]]
-    optimizers = torch.optim.Muon(square, lr=0.02, weight_decay=0), torch.optim.Adam(others, lr=2e-3)
+    muon, adam = torch.optim.Muon(square, lr=0.02, weight_decay=0), torch.optim.Adam(others, lr=2e-3)
+    optimizers = muon, adam
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(opt, n_steps) for opt in optimizers]
     for _ in range(n_steps):
         x, eps = data(n), torch.randn(n, 2)
         r, t = torch.rand(n, 2).square().sort(dim=1).values.split(1, dim=1)
         r = torch.where(torch.rand(n, 1) < 0.625, t, r)  # most rows: plain flow matching
         z, v_cond = (1 - t) * x + t * eps, eps - x
-        u, dudt = torch.func.jvp(u_net, (z, r, t), (v_cond, torch.zeros_like(r), torch.ones_like(t)))
+        tangents = v_cond, torch.zeros_like(r), torch.ones_like(t)
+        u, dudt = torch.func.jvp(u_net, (z, r, t), tangents)
         u_tgt = v_cond - (t - r) * dudt
         (u - u_tgt.detach()).square().sum(dim=1).mean().backward()
         for stepper in (*optimizers, *schedules):
@@ -466,7 +477,7 @@ check(jumped, jump(half, 0, 0.3), tolerance=1e-4,
                 "r and t are exchanged: (z, r, t), and r is nearer to data.":
                 few - 0.7 * u_net(few, torch.ones(len(few), 1), 0.3 * torch.ones(len(few), 1)).detach()})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 for s in (0.2, 0.4, 0.6, 0.8):
     print(f"s = {s}: TV {total_variation(jump(jump(z_1, s, 1), 0, s), target):.3f}; one jump {own:.3f}")
@@ -492,7 +503,7 @@ for k, value in enumerate((trained_value, fresh_value)):
                 "mean_flow_loss(net, x_test, eps_test, r_test, t_test, p=1.0)."],
           mistakes={"That is the plain loss. Pass p=1.0.": plain_values[k]})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 for name, net in {"trained": u_net, "fresh": fresh_net}.items():
     print(f"{name:8} p = 0: {mean_flow_loss(net, *test_batch):.3f}   "
@@ -536,7 +547,7 @@ check(answer, by_differences(), tolerance=2e-2,
                 "r stands still.": by_differences(of_r=1),
                 "The value is right, the gradient is not: no gradient through the target.": by_differences(detach=False)})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def loss_with_differences(u_net, x, eps, r, t, h=1e-2):
     z, v_cond = interpolate(x, eps, t)

@@ -21,6 +21,7 @@
 # @title Imports
 import difflib
 import inspect
+import itertools
 import statistics
 
 import torch
@@ -138,14 +139,14 @@ NFE = (1, 2, 4, 8, 16, 32)
 
 def curves(name, metric):
     """Distance by evaluations, for five lines."""
-    best, lines = 9.0, {"flow matching, Euler": {nfe: mean(name, "flow_matching", metric, nfe) for nfe in NFE}}
-    within = lines["flow matching, best solver"] = {}
+    best, within = 9.0, {}
     for nfe in range(1, 33):
-        found = [value for solver in SOLVERS if (value := mean(name, "flow_matching", metric, nfe, solver))]
-        if found:
+        found = (mean(name, "flow_matching", metric, nfe, solver) for solver in SOLVERS)
+        if found := [value for value in found if value]:
             within[nfe] = best = min(best, *found)
-    return lines | {plots.in_words(method): {nfe: mean(name, method, metric, nfe) for nfe in NFE}
-                    for method in MEAN_FLOWS}
+    of = {plots.in_words(method): {nfe: mean(name, method, metric, nfe) for nfe in NFE}
+          for method in METHODS}
+    return {"flow matching, Euler": of.pop("flow matching"), "flow matching, best solver": within, **of}
 
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -180,11 +181,15 @@ plots.show(picture("sliced_w2"), "The same four charts by sliced W2: the mean fl
 # Choose a distribution and a cell. The shipped networks sample in this page, in the colours of where the exact flow takes each point; the number is TV. On which distribution does one evaluation look worst, and what is wrong with it?
 
 # %%
-ROWS = {"flow matching, Euler": ("flow_matching", "Euler"), "flow matching, midpoint": ("flow_matching", "midpoint"),
+ROWS = {"flow matching, Euler": ("flow_matching", "Euler"),
+        "flow matching, midpoint": ("flow_matching", "midpoint"),
         **{plots.in_words(method): (method, "jump") for method in MEAN_FLOWS}}
-cells = {(name, label, nfe): mean(name, method, "total_variation", nfe, "midpoint" if how == "midpoint" else "euler")
-         for name in DISTRIBUTIONS for label, (method, how) in ROWS.items() for nfe in NFE[how == "midpoint":5]}
-shipped = {name: {label: (f"{name}-{method}", how) for label, (method, how) in ROWS.items()} for name in DISTRIBUTIONS}
+cells, shipped = {}, {name: {} for name in DISTRIBUTIONS}
+for name, (label, (method, how)) in itertools.product(DISTRIBUTIONS, ROWS.items()):
+    shipped[name][label] = f"{name}-{method}", how
+    for nfe in NFE[how == "midpoint":5]:
+        solver = "midpoint" if how == "midpoint" else "euler"
+        cells[name, label, nfe] = mean(name, method, "total_variation", nfe, solver)
 widgets.comparison(shipped, cells, "total variation, five seeds,")
 
 # %% [markdown]
@@ -196,7 +201,7 @@ widgets.comparison(shipped, cells, "total variation, five seeds,")
 
 # %%
 def astray(name, points):
-    """The share of points outside the squares, or where a mixture's density is below its 0.1 % quantile."""
+    """The share outside the squares, or where a mixture's density is below its 0.1 % quantile."""
     dist = DISTRIBUTIONS[name]
     if name == "checkerboard":
         return ((points - plots.part(dist, points)).abs().amax(dim=1) > 0.5).float().mean().item()
@@ -234,7 +239,7 @@ plots.table(table, corner="one step, shipped network: points astray", guess=True
 # %%
 def paired(name, worse, better, metric, nfe=1):
     """Mean difference over seeds, and its standard error."""
-    gaps = [a - b for a, b in zip(*(recorded(name, method, metric, nfe) for method in (worse, better)))]
+    gaps = [a - b for a, b in zip(recorded(name, worse, metric, nfe), recorded(name, better, metric, nfe))]
     return statistics.mean(gaps), statistics.stdev(gaps) / len(gaps) ** 0.5
 
 
@@ -265,7 +270,8 @@ def jump(u, z, r, t):
 def of_two_jumps(method, title):
     """One jump, and two that meet at 0.5 or at 0.2."""
     u = load_pretrained(FOUR[title], method)
-    return {"one jump": jump(u, z_1, 0, 1)} | {f"two, at {s}": jump(u, jump(u, z_1, s, 1), 0, s) for s in (0.5, 0.2)}
+    return {"one jump": jump(u, z_1, 0, 1), "two, at 0.5": jump(u, jump(u, z_1, 0.5, 1), 0, 0.5),
+            "two, at 0.2": jump(u, jump(u, z_1, 0.2, 1), 0, 0.2)}
 
 
 # %%
@@ -273,7 +279,8 @@ rows, sharpness = {}, {}
 for title, name in FOUR.items():
     landed = of_two_jumps("mean_flow", title)
     sharpness[title] = {way: total_variation(z_0, targets[name]) for way, z_0 in landed.items()}
-    off = {way: (z_0[:4000] - exact[name]).square().sum(dim=1).mean().sqrt() for way, z_0 in landed.items()}
+    off = {way: (z_0[:4000] - exact[name]).square().sum(dim=1).mean().sqrt()
+           for way, z_0 in landed.items()}
     rows[title] = {f"TV, {way}": f"{value:.3f}" for way, value in sharpness[title].items()}
     rows[title] |= {f"map error, {way}": f"{value:.3f}" for way, value in off.items()}
 
@@ -289,7 +296,7 @@ for title, name in FOUR.items():
 #
 # <details><summary>What happened</summary>
 #
-# (c), on all four: the squares part near data, and the second jump, from close by, sharpens them. Two equal jumps gain little. By map error there is no such order: a point that has come out on the wrong side of a seam is sent to the wrong part, however sharply. (One network each; why is a guess. The self-distilled networks show the same by TV.)
+# (c), on all four: the parts separate near data, and the second jump, from close by, sharpens them. Two equal jumps gain less, on the spiral nothing. By map error there is no such order: a point that has come out on the wrong side of a seam is sent to the wrong part, however sharply. (One network each; why is a guess. The self-distilled networks show the same by TV.)
 #
 # </details>
 #
@@ -298,22 +305,28 @@ for title, name in FOUR.items():
 # The extra work is done in training: per step, one more pass through the network for the derivative, one for the own velocity. So we compare once more at **equal CPU**: each mean flow trained for only as many steps as fit into the CPU seconds of flow matching's 12,500. (With our derivative by hand. Through `torch.func.jvp` it takes longer, as notebook 4 said, and fewer steps would fit.)
 
 # %%
-def seconds(method):
-    return statistics.median(run["seconds"] for run in record["runs"] if run["method"] == method and "n_steps" not in run)
-
-
 fewer_steps = {run["method"]: run["n_steps"] for run in record["runs"] if "n_steps" in run}
-costs = {}
-for method in MEAN_FLOWS:
-    cells_of = {"CPU seconds": f"{seconds(method):.0f}", "÷ flow matching": f"{seconds(method) / seconds('flow_matching'):.2f}"}
-    for title, name in FOUR.items():
-        floor = record["floor"]["total_variation"][name][0]
-        equal = statistics.mean(recorded(name, method, "total_variation", 1, n_steps=fewer_steps[method]))
-        cells_of[title] = f"{mean(name, method, 'total_variation', 1) - floor:.3f} / {equal - floor:.3f}"
-    costs[plots.in_words(method)] = cells_of
+
+
+def seconds(method):
+    return statistics.median(run["seconds"] for run in record["runs"]
+                             if run["method"] == method and "n_steps" not in run)
+
+
+def excess(name, method, **which):
+    """Total variation of one evaluation above the noise floor, mean of five seeds."""
+    five = recorded(name, method, "total_variation", 1, **which)
+    return statistics.mean(five) - record["floor"]["total_variation"][name][0]
+
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the costs
+costs = {}
+for method in MEAN_FLOWS:
+    costs[plots.in_words(method)] = {"CPU seconds": f"{seconds(method):.0f}",
+                                     "÷ flow matching": f"{seconds(method) / seconds('flow_matching'):.2f}"} | {
+        title: f"{excess(name, method):.3f} / {excess(name, method, n_steps=fewer_steps[method]):.3f}"
+        for title, name in FOUR.items()}
 plots.table(costs, corner="TV above the floor in one evaluation: equal steps / equal CPU")
 print(f"flow matching: {seconds('flow_matching'):.0f} CPU seconds, median of its runs, one thread")
 
@@ -324,12 +337,13 @@ print(f"flow matching: {seconds('flow_matching'):.0f} CPU seconds, median of its
 
 # %%
 def worth(name, method, metric):
-    """The budget of flow matching that is as good as one evaluation, by the means over five seeds."""
+    """The budget of flow matching that is as good as one evaluation, by means over five seeds."""
     goal, best = mean(name, method, metric, 1), curves(name, metric)["flow matching, best solver"]
     return next((str(nfe) for nfe, value in best.items() if value <= goal), "more")
 
 
-worths = {f"{plots.in_words(method)}, {plots.in_words(metric)}": {title: worth(name, method, metric) for title, name in FOUR.items()}
+worths = {f"{plots.in_words(method)}, {plots.in_words(metric)}":
+          {title: worth(name, method, metric) for title, name in FOUR.items()}
           for metric in ("total_variation", "map_error") for method in MEAN_FLOWS}
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -345,8 +359,8 @@ plots.table(worths, corner="evaluations of flow matching, best solver")
 # %%
 for method in MEAN_FLOWS:
     three = digits.recorded(method, "frechet", 1)
-    print(f"8 × 8 digits, one evaluation, {plots.in_words(method)}: Fréchet distance {statistics.mean(three):.2f} "
-          f"± {statistics.stdev(three):.2f} (three seeds, lower is better)")
+    print(f"digits, one evaluation, {plots.in_words(method)}: Fréchet distance "
+          f"{statistics.mean(three):.2f} ± {statistics.stdev(three):.2f} (three seeds; low is good)")
 
 # %% [markdown]
 # All tables by solver and by steps, with spreads: [results, and how they were measured](../docs/results.md).
@@ -406,7 +420,7 @@ else:
                     "z has data and noise exchanged: t = 0 is data.": variant(swap=True),
                     "Sum over the two coordinates, then take the mean over points.": variant(part=2)})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def remembered(u_net, x, eps, r, t):
     z, v_cond = (1 - t) * x + t * eps, eps - x
@@ -422,7 +436,7 @@ torch.testing.assert_close(summary(remembered(net, x, eps, r, t)),
 # **2. Is it a difference?** On the *crescent*, by total variation and in *two* evaluations: by how many standard errors is the self-distilled mean flow better than the improved one, paired over seeds, and by how many if you forget the pairing and add the two variances? Give both.
 
 # %%
-by_pairs, without_pairs = ..., ...  # recorded("crescent", method, "total_variation", 2) has the five seeds
+by_pairs, without_pairs = ..., ...  # from recorded("crescent", method, "total_variation", 2)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
@@ -441,7 +455,7 @@ check(without_pairs, unpaired, tolerance=0.05,
             "The variance of a mean of five is the variance of one divided by five."],
       mistakes={"A mean of five is less uncertain than one.": unpaired / 5**0.5, "That is the paired one.": gap / error})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 print(f"paired {gap / error:.1f} standard errors, unpaired {unpaired:.1f}. Why they differ: two methods that share noise "
       "and target share part of their luck, and subtracting seed by seed takes out what they share.")
@@ -469,7 +483,7 @@ check(inconsistency(spiral_net, few), apart.square().sum(dim=1).mean().sqrt(),
                 "That is the mean distance, not the root of the mean square.":
                 apart.norm(dim=1).mean()})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def one_against_two(u, z):
     apart = sample(u, z, 2) - sample(u, z, 1)

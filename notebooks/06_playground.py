@@ -72,7 +72,7 @@ own
 # ## Share
 #
 # On the website the address of the page holds your drawing: copy it, and whoever opens the link finds it there. In a notebook, a right click saves any picture below. (Is your file too large for the button? Put it beside this notebook and write
-# `from mfutils import mixture_of_picture; mine = mixture_of_picture("photo.jpg")` below.)
+# `from mfutils import mixture_of_picture; mine = mixture_of_picture("photo.jpg")` below. `mixture_of_points` does the same for a tensor of points.)
 #
 # ## Train
 #
@@ -110,8 +110,8 @@ plots.show(plots.painted({**{name: points[:4000] for name, points in made.items(
 # %%
 scored = {"raw noise": z_1, **made, "fresh data (noise floor)": mine.sample(20_000)}
 plots.table({name: {"sliced W2": f"{sliced_w2(points, target):.3f}",
-                    "total variation": f"{total_variation(points, target):.3f}"} for name, points in scored.items()},
-            corner="20,000 points", guess=True)
+                    "total variation": f"{total_variation(points, target):.3f}"}
+             for name, points in scored.items()}, corner="20,000 points", guess=True)
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -126,7 +126,8 @@ plots.table({name: {"sliced W2": f"{sliced_w2(points, target):.3f}",
 
 # %%
 tiles = plots.grid(90)
-own_maps = {"exact": flow_map(mine, tiles, 0, 1, n_steps=8), "your network, one step": sample(u_net, tiles, 1),
+own_maps = {"exact": flow_map(mine, tiles, 0, 1, n_steps=8),
+            "your network, one step": sample(u_net, tiles, 1),
             "your network, eight steps": sample(u_net, tiles, 8)}
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -180,7 +181,7 @@ widgets.explore(u_net, "self_distilled_mean_flow", dist=mine)
 # **1. A pair of shapes.** Make data of two flowers side by side: the means of `shapes["❀"]` at 0.45 of their size, once shifted by 1.2 to the left and once by 1.2 to the right, with `sd` 0.03. Where will the longest seam be?
 
 # %%
-pair = ...  # two or three lines, with GaussianMixture(means, sd); then train_method(pair, "self_distilled_mean_flow", **brief)
+pair = ...  # two or three lines, with GaussianMixture(means, sd); then train on it as above
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
@@ -202,7 +203,7 @@ check(moments(getattr(pair, "means", pair)), moments(two_of_them), tolerance=0.0
                 "Both copies lie at the same place: shift them.": moments(torch.cat([small, small])),
                 "Make them smaller first.": moments(torch.cat([small / 0.45 - shift, small / 0.45 + shift]))})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 flowers = GaussianMixture(two_of_them, sd=0.03)
 plots.show(figures.maps({"its noise": flow_map(flowers, plots.grid(64), 0, 1, n_steps=8)}),
@@ -231,7 +232,7 @@ check(quotient, gaps.max() / step, tolerance=0.05,
                 "That is the mean stretch. Take the largest.": gaps.mean() / step,
                 "That is the smallest stretch. Take the largest.": gaps.min() / step})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 walk = torch.stack([torch.linspace(-2, 2, 201), torch.linspace(-1, 1, 201)], dim=1)
 steps_after = sample(board_net, walk, 1).diff(dim=0).norm(dim=1)
@@ -250,7 +251,7 @@ print("Why: the exact map tears, so the nearer two neighbours are, the larger th
 
 # %%
 wish = mine.means[:1].float()
-z_found = ...  # some ten lines: torch.optim.Adam on z, a few hundred steps, the loss |z − u(z, 0, 1) − wish|²
+z_found = ...  # some ten lines: Adam on z, a few hundred steps of |z − u(z, 0, 1) − wish|²
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
 # @title Check your answer
@@ -262,7 +263,7 @@ check(made_of_it, wish, tolerance=0.05,
       mistakes={"That is the wish itself. Where does one step take it?":
                 sample(u_net, wish, 1), "That is the start. Did the optimiser step?": sample(u_net, torch.zeros(1, 2), 1)})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def search(wish, begin):
     z = begin.clone().requires_grad_()

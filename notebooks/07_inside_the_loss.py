@@ -427,7 +427,8 @@ by_jvp = torch.func.jvp(net, (z_b, r_b, t_b), (v_b, torch.zeros_like(r_b), torch
 net64, h = copy.deepcopy(net).double(), 1e-5
 z64, r64, t64, v64 = (part.double() for part in (z_b, r_b, t_b, v_b))
 with torch.no_grad():
-    by_differences = (net64(z64 + h * v64, r64, t64 + h) - net64(z64 - h * v64, r64, t64 - h)) / (2 * h)
+    ahead, behind = net64(z64 + h * v64, r64, t64 + h), net64(z64 - h * v64, r64, t64 - h)
+by_differences = (ahead - behind) / (2 * h)
 print(f"largest gap to the JVP: by hand {(by_hand - by_jvp).abs().max():.1e}, "
       f"central differences in float64 {(by_differences - by_jvp).abs().max():.1e}")
 
@@ -459,7 +460,7 @@ check(best_c, expected, tolerance=1e-3,
                 "D is JΔ − Δ, not JΔ.": -(delta * j_delta).sum() / (j_delta * j_delta).sum(),
                 "Divide by E|D|², not by E|Δ|².": -(delta * D).sum() / (delta * delta).sum()})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 change = j_delta - delta
 quietest = -(delta * change).sum() / change.square().sum()
@@ -506,7 +507,7 @@ check(summary(answer) if torch.is_tensor(answer) and answer.requires_grad else a
                 variant(lambda z, v_cond: net(z, batch[3], batch[3]).detach(), sign=-1),
                 "The value is right, the gradient is not: detach du/dt.": with_its_gradient()})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 def regression_of_v(u_net, x, eps, r, t):
     z, v_cond = interpolate(x, eps, t)
@@ -543,7 +544,7 @@ check(distilled, self_distilled_mean_flow_loss(net, *batch, net, p=0),
                 "That is the plain loss.": mean_flow_loss(net, *batch),
                 "That has the robust weight. Pass p=0.": robust})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 x_b, eps_b, r_b, t_b = batch
 z_b, v_b = interpolate(x_b, eps_b, t_b)

@@ -580,7 +580,7 @@ check(my_edit if my_edit is ... else first_losses(my_edit),
                 "That halves the velocity, too.": first_losses((line, "u_tgt = (v_cond - (t - r) * dudt) / 2")),
                 "That adds it. The identity has a minus.": first_losses((line, "u_tgt = v_cond + (t - r) * dudt / 2"))})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 half = edited((line, "u_tgt = v_cond - (t - r) * dudt / 2"))
 for name, page in {"half": half, "whole": recipe}.items():
@@ -604,7 +604,7 @@ for answer, right in zip((unpaired, paired), expected):
           mistakes={"Divide by √5: the error of a mean is smaller than the spread.": right * 5 ** 0.5,
                     "Divide by n − 1 = 4 in the spread, not by 5.": right * 0.8 ** 0.5})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 gaps = one - other
 print(f"difference {gaps.mean():.4f}; unpaired ± {((one.var() + other.var()) / 5).sqrt():.4f}, "
@@ -626,7 +626,7 @@ check(answer, min(usable.values()), hint="min over CASES of swept('spiral', case
                 "That is the best with eight steps.": usable[min(of_eight, key=of_eight.get)],
                 "That is the recipe.": usable["as it should be"]})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 for case in sorted(usable, key=usable.get)[:3]:
     print(f"{case}: {usable[case]:.4f}")

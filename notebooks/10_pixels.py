@@ -128,7 +128,8 @@ def u_image(z, r, t):  # in place of a U-Net: z (n, 1, 8, 8); r and t (n, 1); th
 x_image, eps_image = (part[:, :64].view(-1, 1, 8, 8) for part in (x, eps))
 wide_r, wide_t = (time.view(-1, 1, 1, 1) for time in (r, t))
 z_image, v_image = (1 - wide_t) * x_image + wide_t * eps_image, eps_image - x_image
-u_of_images, its_rate = torch.func.jvp(u_image, (z_image, r, t), (v_image, 0 * r, torch.ones_like(t)))
+tangents = v_image, 0 * r, torch.ones_like(t)
+u_of_images, its_rate = torch.func.jvp(u_image, (z_image, r, t), tangents)
 images_tgt = v_image - (wide_t - wide_r) * its_rate
 print(f"loss: {(u_of_images - images_tgt.detach()).square().flatten(1).sum(dim=1).mean():.3f}")
 
@@ -171,7 +172,7 @@ Code(inspect.getsource(digits.Digits.velocity) + "\n"
 
 # %%
 z_held = digits.rows(gaussian(450, torch.manual_seed(0), d=64), held_out.classes)
-exact, learned = (digits.image(z) for z in (flow_map(training, z_held, 0, 1), sample(u_net, z_held, 1)))
+exact, learned = map(digits.image, (flow_map(training, z_held, 0, 1), sample(u_net, z_held, 1)))
 how_far = {"held-out digits": judges.nearest(held_out.images, training.images)[0],
            "one step of the network": judges.nearest(learned, training.images)[0],
            "the exact flow": judges.nearest(exact, training.images)[0]}
@@ -384,7 +385,7 @@ widgets.sheets(sheets, ("method", "NFE"), recognised)
 
 # %%
 u_guided = digits.load_pretrained("guided_mean_flow")
-guided = digits.sample_scaled(4096, torch.manual_seed(0))  # 64 pixels, 10 for the class, 1 for ω − 1
+guided = digits.sample_scaled(4096, torch.manual_seed(0))  # 64 pixels, 10 for the class, ω − 1
 r_4, t_4 = digits.two_times(4096, torch.manual_seed(0))
 z_4, v_4 = interpolate(guided, digits.keep_condition(guided, torch.randn(4096, 75)), t_4)
 more = z_4[:, -1:]  # ω − 1
@@ -575,7 +576,7 @@ check(v_exactly_guided, 2.5 * of_class - 1.5 * of_any, tolerance=1e-3,
                 "The two velocities are exchanged.": 2.5 * of_any - 1.5 * of_class,
                 "ω counts from 1: at ω = 1 nothing is added.": 3.5 * of_class - 2.5 * of_any})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 exactly = training.velocity(z_3, 0.7)
 exactly = exactly + 1.5 * (exactly - training.velocity(digits.forget(z_3), 0.7))
@@ -598,7 +599,7 @@ check(standard_errors, excess / null.std(), tolerance=0.02,
                 "That is the error of the mean of 400; one share is one draw.": excess / null.std() * 20,
                 "The sign: above the mean counts as positive.": -excess / null.std()})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 shares = judges.copying_by_chance(learned, generator=torch.manual_seed(0))
 share_of_learned = judges.copying(learned)
@@ -625,7 +626,7 @@ check(larger(times), 2 * times / (1 + times), tolerance=1e-4,
                 "That is beyond 1. Solve (1 − t′) / (t′ / 2) = (1 − t) / t for t′.": 2 * times,
                 "At the same time, more can be seen in the large picture.": times})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 at = torch.tensor([0.2, 0.5, 0.8])
 print("t = .2, .5, .8 become", ", ".join(f"{value:.2f}" for value in 2 * at / (1 + at)))

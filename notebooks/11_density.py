@@ -149,7 +149,7 @@ check(entropy, -board_density.log().mean(), tolerance=0.01,
                 "That is the mean log-stretch. Add the entropy of the noise.":
                 board_det.abs().log().mean()})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 of_samples = -one_step_density(board_net, z_1)[1].log().mean()
 print(f"{of_samples:.2f} nats, of the data log 8 = {math.log(8):.2f}. Why more: some of the excess is blur; and where the "
@@ -179,7 +179,7 @@ check(det_of_two, first * second, tolerance=1e-2,
                 first * jump_with_det(few, 0.0, 0.2)[1], "That is the first jump only.": first,
                 "That is the second jump only.": second})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 print(f"negative for {(first * second < 0).float().mean():.1%} of the noise, in one jump for "
       f"{(det[:4000] < 0).float().mean():.1%}. Why: a shorter jump is nearer to the identity, whose determinant is 1.")
@@ -200,7 +200,7 @@ check(density_by_counting, inside.float().mean() / 0.25, tolerance=0.005,
                 "The area is 0.5 squared.": inside.float().mean() / 0.5,
                 "That is the number of points; divide by how many there are, and by the area.": inside.sum()})
 
-# %% cellView="form" jupyter={"source_hidden": true, "outputs_hidden": true} tags=["solution"]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 print(f"{inside.float().mean() / 0.25:.3f}, of the data 1/16 = {1 / 16:.3f}: half of that square is dark, with density 1/8. "
       "Why counting is right where the formula is not: it adds up all layers that land there.")

@@ -201,13 +201,14 @@ How good the samples of every method are, by the number of evaluations a sample 
 head of a column to sort by it.
 
 There are {len(RECORD['runs']) - shorter} runs of {steps:,} steps of {batch:,} points: {compared} of the four methods
-that notebook 5 compares, {len(RECORD['runs']) - compared - shorter} of the steps between them, and {shorter} shorter ones.
-Five seeds, {RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']}, Python {RECORD['python']}. Distances are from
-{RECORD['n']:,} points, mean ± standard deviation over seeds; map errors (rms) from {RECORD['n_of_map_error']:,}. Noise
-floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets. Within a seed all methods share noise and target,
-so that differences can be paired. `make weights` makes the runs and writes mfutils/weights/record.json; `make results`
-writes this page. "Short steps near data" are at the times (i / k)^1.5; for Adams–Bashforth the record has the odd
-budgets from 3 to 11, too. {RECORD.get("trained_again", "")}Training, one run, one thread:
+that notebook 5 compares, {len(RECORD['runs']) - compared - shorter} of the steps between them, and {shorter} shorter.
+Five seeds, {RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']}, Python {RECORD['python']}.
+Distances are from {RECORD['n']:,} points, mean ± standard deviation over seeds; map errors (rms) from
+{RECORD['n_of_map_error']:,}. Noise floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets. Within a seed
+all methods share noise and target, so that differences can be paired. `make weights` makes the runs and writes
+mfutils/weights/record.json; `make results` writes this page. "Short steps near data" are at the times (i / k)^1.5; for
+Adams–Bashforth the record has the odd budgets from 3 to 11, too.
+{RECORD.get("trained_again", "")}Training, one run, one thread:
 
 {table(seconds, "median over runs")}
 

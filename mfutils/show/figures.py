@@ -176,8 +176,8 @@ def time_pairs(r, t):
 
 @in_our_style
 def targets(panels, places):
-    """What single pairs at one place say, in the colours of their data and on one scale: a dict from title to (points (n, 2), the mean
-    of all (2,), what it should be (2,), its name), and the places (n, 2) of `plots.by_place`."""
+    """What single pairs at one place say, in the colours of their data and on one scale: a dict from title to (points
+    (n, 2), the mean of all (2,), what it should be (2,), its name), and the places (n, 2) of `plots.by_place`."""
     pictures, axes = planes(panels)
     reach = 1.08 * max((points - points.mean(dim=0)).abs().max().item() for points, *_ in panels.values())
     for ax, (points, mean, right, name) in zip(axes, panels.values()):
