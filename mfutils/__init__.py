@@ -24,7 +24,7 @@ from .flow import (
     total_derivative,
 )
 from .methods import METHODS, load_pretrained, one_time, train_method, two_times
-from .metrics import field_error, map_error, noise_floor, score_by_steps, sliced_w2, total_variation
+from .metrics import field_error, map_error, noise_floor, sliced_w2, total_variation
 from .nets import MeanVelocityMLP, VelocityMLP
 from .records import load_record, recorded
 from .training import Run, gaussian, train
@@ -34,7 +34,7 @@ __all__ = [
     "field_error", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
     "load_average", "load_pretrained", "load_record", "map_error", "mean_flow_loss", "mean_velocity", "midpoint",
     "mixture_of_picture", "mixture_of_points", "mixture_of_text", "noise_floor", "one_time", "recorded", "sample",
-    "sample_r_t", "score_by_steps", "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative",
+    "sample_r_t", "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative",
     "total_variation", "train", "train_method", "two_times",
 ]
 

@@ -60,13 +60,6 @@ def total_variation(a, b, bins=64, limit=3.0):
     return (change.abs().sum() + change.sum().abs()).item() / 2  # what all tiles lose, the outside gains
 
 
-def score_by_steps(u, z_1, target, steps, metric=sliced_w2):
-    """Sample u from the noise z_1 (n, d) in each number of steps and score: two dicts, n_steps → points (n, d), and
-    n_steps → metric(points, target)."""
-    samples = {n_steps: sample(u, z_1, n_steps) for n_steps in steps}
-    return samples, {n_steps: metric(points, target) for n_steps, points in samples.items()}
-
-
 def noise_floor(metric, dist, n, repeats=20, seed=0):
     """`metric` between two fresh target sets of n points: its mean and 95 % quantile over `repeats` pairs.
 

@@ -56,7 +56,7 @@ plots.show(sheets, "Four sheets of twenty digits. One network, evaluated once: t
 # Models of images, sound and video begin with noise and evaluate a large network, again and again, to find out which way to go. The diffusion transformers [DiT](https://arxiv.org/abs/2212.09748) and [SiT](https://arxiv.org/abs/2401.08740) do so 500 times for one ImageNet picture: 250 steps, each with and without the picture's class.
 # A tool that answers while you type can afford only one.
 #
-# If you simply go the whole way at once, you get the smudge on the left. **MeanFlow** ([Geng et al. 2025](https://arxiv.org/abs/2505.13447)) trains a network for the jump itself. The catch: what it makes is a little softer. This course derives it, trains it, and measures that.
+# If you simply go the whole way at once, you get the smudge on the left. **MeanFlow** ([Geng et al. 2025](https://arxiv.org/abs/2505.13447)) trains a network for the jump itself. The catch: its digits are a little softer. This course derives the method, trains it, and measures the catch.
 #
 # We begin in the plane, with points instead of images: there the right answer is known, exactly and everywhere. (Images and guidance follow in [notebook 10](10_pixels.ipynb).)
 

@@ -7,29 +7,34 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mfutils import DISTRIBUTIONS, METHODS, gaussian, load_pretrained, sample
+from mfutils import DISTRIBUTIONS, METHODS, flow_map, gaussian, load_pretrained, sample
 from mfutils.show import plots, widgets
 from mfutils.show.panel import shipped
 from tools.course import ROOT
 
 STATIC = ROOT / "docs" / "_static"
-METHOD = "mean_flow"
+METHOD, BOARD = "mean_flow", DISTRIBUTIONS["checkerboard"]
 
 
 def one_step():
-    """All distributions in one step, by three methods: docs/one_step.png."""
+    """All distributions in one step, by three methods and by the exact map, each point in the colour of where that
+    takes it: docs/one_step.png."""
     torch.manual_seed(0)
     z_1 = gaussian(5000)
-    pictures = {method: {name: sample(load_pretrained(name, method), z_1, 1) for name in DISTRIBUTIONS}
-                for method in ("flow_matching", "mean_flow", "self_distilled_mean_flow")}
-    pictures["target"] = {name: distribution.sample(5000) for name, distribution in DISTRIBUTIONS.items()}
-    fig = Figure(figsize=(8.8, 9.1), layout="constrained")
+    exact = {name: flow_map(distribution, z_1, 0, 1) for name, distribution in DISTRIBUTIONS.items()}
+    pictures = {"noise": dict.fromkeys(DISTRIBUTIONS, z_1)}
+    for method in ("flow_matching", "mean_flow", "self_distilled_mean_flow"):
+        pictures[plots.in_words(method)] = {name: sample(load_pretrained(name, method), z_1, 1)
+                                            for name in DISTRIBUTIONS}
+    pictures["exact"] = exact
+    fig = Figure(figsize=(8.8, 11.2), layout="constrained")
     for row, (method, clouds) in zip(fig.subplots(len(pictures), len(DISTRIBUTIONS)), pictures.items()):
-        row[0].set_ylabel(plots.in_words(method), fontsize=13, color=plots.in_text(method))
+        row[0].set_ylabel(method, fontsize=13, color=plots.in_text(method))
         for ax, (name, points) in zip(row, clouds.items()):
             plots.plane(ax)
-            plots.dots(ax, points, plots.color(method), 1.4)
-            ax.set_title(plots.in_words(name) if method == "flow_matching" else "", fontsize=13)
+            colours = plots.by_place(plots.part(DISTRIBUTIONS[name], exact[name]))
+            ax.scatter(*points.T.numpy(), c=colours, s=1.5, linewidths=0)
+            ax.set_title(plots.in_words(name) if method == "noise" else "", fontsize=13)
     return fig
 
 
@@ -47,9 +52,10 @@ def card(noise, landing):
     for ax, title in zip(axes, ("noise", "one step of a mean flow", "where it lands")):
         plots.plane(ax)
         ax.set_title(title, fontsize=16)
-    plots.dots(axes[0], noise, plots.NOISE, 3)
-    plots.arrows(axes[1], noise[:60], (landing - noise)[:60], plots.METHOD[METHOD], 0.006)
-    plots.dots(axes[2], landing, plots.METHOD[METHOD], 3)
+    colours = plots.by_place(plots.part(BOARD, flow_map(BOARD, noise, 0, 1)))
+    plots.arrows(axes[1], noise[:60], (landing - noise)[:60], colours[:60], 0.006)
+    for ax, points in ((axes[0], noise), (axes[2], landing)):
+        ax.scatter(*points.T.numpy(), c=colours, s=9, linewidths=0)
     fig.suptitle("Mean Flows, from derivation to one step", fontsize=28, y=0.95)
     fig.text(0.5, 0.05, "A Jupyter course on one-step generative modelling", fontsize=18, ha="center")
     return fig

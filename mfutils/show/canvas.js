@@ -9,7 +9,7 @@ const DARK = { ink: "#ececec", data: "#9DBBD8", noise: "#9a9a9a", flow_matching:
 const AROUND = ["1e8fee", "7a7cf0", "ac6ad8", "cd5cac", "de5774", "de602f", "bf7b0f", "9f8d0e", "699f08", "16a56e", "04a19b", "0a9cbc",
                 "1e8fee"].map(hex => [0, 2, 4].map(i => parseInt(hex.slice(i, i + 2), 16)))  // as plots.AROUND
 const CIVIDIS = [[0, 32, 77], [66, 77, 109], [124, 123, 120], [187, 173, 108], [255, 234, 70]]
-const WHEEL = 36, RINGS = 5  // colours that a wheel of directions has, and wheels for places: dark near the middle, pale far out
+const WHEEL = 36, RINGS = 5  // the colours of a place: of its direction, dark near the middle and pale far out
 
 const between = (stops, share) => {
   const k = Math.min(stops.length - 2, Math.floor(share * (stops.length - 1))), rest = share * (stops.length - 1) - k
@@ -21,9 +21,9 @@ function paletteOf(el) {
   const [red, green, blue] = getComputedStyle(el).color.match(/[\d.]+/g).map(Number)
   const dark = red + green + blue > 380, lift = dark ? 0.25 : 0
   const shade = (part, k) => k < 0 ? part * (1 + k) : part + k * (255 - part)
-  const [plain, ...rings] = [0, -0.5, -0.25, 0, 0.2, 0.4].map(k => Array.from({ length: WHEEL }, (_, i) =>
+  const place = [-0.5, -0.25, 0, 0.2, 0.4].flatMap(k => Array.from({ length: WHEEL }, (_, i) =>
     `rgb(${between(AROUND, i / WHEEL).map(part => shade(shade(part, k), lift))})`))
-  return { ...dark ? DARK : LIGHT, wheel: plain, place: rings.flat(), dark }
+  return { ...dark ? DARK : LIGHT, place, dark }
 }
 
 const direction = (x, y) => Math.floor((Math.atan2(y, x) / (2 * Math.PI) + 0.5) * WHEEL) % WHEEL
@@ -31,13 +31,12 @@ const ring = (x, y) => Math.max(0, Math.min(RINGS - 1, Math.floor((Math.hypot(x,
 
 // Each layer's `xy` is one flat array of numbers, so that any two states of it can be mixed.
 const LAYERS = {
-  points({ pen, at, palette }, { xy, color, wheel, place, size = 1.5, alpha = 0.8 }) {  // of one colour, by direction, by place
+  points({ pen, at, palette }, { xy, color, place, size = 1.5, alpha = 0.8 }) {  // of one colour, or each by a place
     pen.globalAlpha = alpha
-    const colours = place ? palette.place : wheel ? palette.wheel : [palette[color] ?? palette.ink], from = place ?? wheel
-    const buckets = colours.map(() => new Path2D())
+    const colours = place ? palette.place : [palette[color] ?? palette.ink], buckets = colours.map(() => new Path2D())
     for (let i = 0; i < xy.length; i += 2) {
-      const [x, y] = at(xy[i], xy[i + 1]), which = from ? direction(from[i], from[i + 1]) : 0
-      const path = buckets[which + (place ? WHEEL * ring(from[i], from[i + 1]) : 0)]
+      const [x, y] = at(xy[i], xy[i + 1])
+      const path = buckets[place ? direction(place[i], place[i + 1]) + WHEEL * ring(place[i], place[i + 1]) : 0]
       path.moveTo(x + size, y)
       path.arc(x, y, size, 0, 7)
     }

@@ -21,24 +21,13 @@ from .plots import (
     chord,
     color,
     dots,
-    flow_field,
     in_our_style,
     in_text,
     painted,
     planes,
     scale,
     swing,
-    wheel,
 )
-
-
-@in_our_style
-def origins(z_1, panels):
-    """Where every point came from: a dict from title to points (n, 2), painted as in `wheel`."""
-    pictures, axes = planes(panels)
-    for ax, points in zip(axes, panels.values()):
-        wheel(ax, z_1, points)
-    return pictures
 
 
 @in_our_style
@@ -115,15 +104,6 @@ def fan(z, x, eps, weight, v):
         ax.plot(*a.tolist(), "o", color=DATA, markersize=4, alpha=0.08 + 0.92 * alpha, markeredgewidth=0)
     arrows(ax, z[None], -v[None], METHOD["flow_matching"], width=0.014)
     ax.plot(*z.tolist(), "o", color=INK, markersize=6, zorder=4)
-    return pictures
-
-
-@in_our_style
-def fields(panels):
-    """The flow at several times: a dict from title to (points, v), as in `flow_field`."""
-    pictures, axes = planes(panels)
-    for ax, (points, v) in zip(axes, panels.values()):
-        flow_field(ax, points, v)
     return pictures
 
 

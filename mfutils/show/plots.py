@@ -31,7 +31,6 @@ STOPS = ["#1e8fee", "#7a7cf0", "#ac6ad8", "#cd5cac", "#de5774", "#de602f", "#bf7
 AROUND = LinearSegmentedColormap.from_list("around", STOPS)
 IN_TEXT = {METHOD["mean_flow"]: "#B34A00", METHOD["improved_mean_flow"]: "#8A6000",  # dark enough to be read on white
            METHOD["self_distilled_mean_flow"]: "#007A58", NOISE: "#6B6B6B"}
-MIST = LinearSegmentedColormap.from_list("mist", ["white", "#8FA9C2"])
 HARM = {0.5: "#5BA3D0", 0.8: "#A9CFE8", 1: "#DCEBF5",  # upper bound of a factor -> colour
         1.25: "#FBE3D3", 2: "#F4B48A", math.inf: "#E07B39"}
 LIMIT = 3.0  # every picture of the plane shows [−LIMIT, LIMIT]²
@@ -218,12 +217,6 @@ def gallery(rows, method="mean_flow"):
     return {label: clouds(row, None, label if color(label) else method, abreast(4)) for label, row in rows.items()}
 
 
-def wheel(ax, z_1, points, size=1.5):
-    """Points (n, 2), each in the colour of the direction in which its noise z_1 (n, 2) lies."""
-    direction = torch.atan2(z_1[:, 1], z_1[:, 0])
-    ax.scatter(*points.T.numpy(), c=direction.numpy(), s=size, cmap=AROUND, linewidths=0)
-
-
 def part(dist, points):
     """The middle of the square or of the blob that each of the points (n, 2) is nearest to; the points themselves where
     the data are not made of a few such parts."""
@@ -233,7 +226,7 @@ def part(dist, points):
 
 
 def by_place(places):
-    """A colour for each of the places (n, 2), as (n, 3): its direction as in `wheel`, dark near the middle and pale far
+    """A colour for each of the places (n, 2), as (n, 3): the hue from its direction, dark near the middle and pale far
     out. What goes to one place then has one colour."""
     colours = AROUND(torch.atan2(places[:, 1], places[:, 0]).numpy() / (2 * math.pi) + 0.5)[:, :3]
     pale = ((places.norm(dim=1, keepdim=True) - 1.3) / 2).clamp(-0.5, 0.4).numpy()
@@ -250,29 +243,10 @@ def painted(panels, places, width=None):
     return pictures
 
 
-def counts(points, n):
-    """How many of the points (m, 2) lie in each tile of `grid(n)`: (n²,)."""
-    return torch.histogramdd(points, [n, n], range=[-LIMIT, LIMIT] * 2).hist.T.flatten()
-
-
-def unvisited(points, n):
-    """Which tiles of `grid(n)` hold none of the points: (n²,), True or False."""
-    return counts(points, n) == 0
-
-
 def arrows(ax, starts, steps, color=INK, width=0.008):
     """Arrows from starts (n, 2) along steps (n, 2), in units of the plane."""
     ax.quiver(*starts.T.numpy(), *steps.T.numpy(), angles="xy", scale_units="xy", scale=1, color=color, width=width,
               minlength=0, zorder=3)
-
-
-def flow_field(ax, points, v):
-    """Where points (n, 2) are dense, in grey-blue, and −v over it, the way they move toward data, at an eighth of its
-    length.  v: (k², 2) on `grid(k)`."""
-    tiles, k = 48, round(len(v) ** 0.5)
-    ax.imshow(counts(points, tiles).view(tiles, tiles).numpy(), origin="lower", cmap=MIST,
-              extent=(-LIMIT, LIMIT) * 2, vmin=0, interpolation="bilinear")
-    arrows(ax, grid(k), (-v / 8).masked_fill(unvisited(points, k)[:, None], torch.nan), INK, 0.005)
 
 
 def polylines(paths, panels, method="flow_matching"):

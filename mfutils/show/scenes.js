@@ -238,7 +238,7 @@ const SCENES = {
   },
 
   // A network in your hand: noise with a grid and a patch, and where they are at r after jumps from t. In the colours of
-  // where the exact flow takes the noise, if the distribution is known; else of the noise's direction.
+  // where the exact flow takes the noise, if the distribution is known; else of the noise itself.
   explore({ described, dist, color, steps }, { later }) {
     const z = noise(900), ticks = M.even(12, -2.4, 2.4), fine = M.even(40, -2.4, 2.4), own = M.field(described, 4)
     const grid = lines([...ticks.map(x => fine.flatMap(y => [x, y])), ...ticks.map(y => fine.flatMap(x => [x, y]))])
@@ -247,7 +247,7 @@ const SCENES = {
       const times = [...t < 1 ? [1] : [], ...M.even(steps[n], t, r)], one = (x, y) => M.path(M.SOLVERS[solver](own), x, y, times)
       const ends = later("both", `${r} ${t} ${n}`, () => ({ described, solver, points: both, times, steps: 6 })) ?? both
       const patch = M.even(40, 0, 2 * Math.PI).flatMap(angle => [p[0] + 0.25 * Math.cos(angle), p[1] + 0.25 * Math.sin(angle)])
-      const paint = dist ? { place: destinations(later, dist, z), color: "noise" } : { wheel: z }
+      const paint = { place: dist ? destinations(later, dist, z) : z, color: "noise" }
       const states = one(...p), image = rows(patch).flatMap(([x, y]) => one(x, y).slice(-2)), grown = area(image) / area(patch)
       const sheet = (title, xy, ring, more, handles) => ({ title, color, handles, layers: [
         { as: "lines", color: "noise", width: 0.8, alpha: 0.7, xy: xy.slice(z.length) },
@@ -287,6 +287,7 @@ const SCENES = {
   race({ data, steps, solvers }, { later, shared }) {
     return ({ which, n, solver, z, rt: [r, t], seed }) => {
       const { dist, networks, scores } = data[which], [v, u] = networks.map(shared), points = noise(1200, seed + 1)
+      const place = destinations(later, dist, points, `${which} ${seed}`)
       const name = solvers[solver], count = steps[n], nfe = count * (solver + 1), inOne = [...t < 1 ? [1] : [], t, r], whole = r == 0 && t == 1
       const land = (slot, described, how, times) => described && later(slot, `${which} ${seed} ${how} ${times}`,
         () => ({ described, solver: how, points, times }))
@@ -297,7 +298,7 @@ const SCENES = {
       const square = (title, evaluations, score, color, ends, states, more) => ({ title, color, share: 1.1,
         note: number(evaluations, "evaluation") + (score ? `, TV ${score}` : ""), layers: [
           { as: "points", color: "noise", alpha: 0.18, size: 1.2, xy: points },
-          { as: "points", wheel: points, size: 1.9, alpha: 0.9, xy: ends ?? points },
+          { as: "points", place, color: "noise", size: 1.9, alpha: 0.9, xy: ends ?? points },
           { as: "lines", color: "ink", width: 5, alpha: 0.3, xy: truth },
           states && { as: "points", color: "ink", size: 5, xy: states.slice(-2) },
           states && { as: "arrows", color: "ink", width: 1.8, xy: arrowsAlong(states) }, more],

@@ -11,7 +11,6 @@ from mfutils import (
     map_error,
     mean_velocity,
     noise_floor,
-    score_by_steps,
     sliced_w2,
     total_variation,
 )
@@ -112,12 +111,3 @@ def test_what_carries_a_gradient_is_measured_like_what_does_not(board, generator
     with_gradient = a.clone().requires_grad_()
     for metric in (sliced_w2, total_variation):
         assert metric(with_gradient, b) == metric(a, b)
-
-
-def test_samples_are_scored_by_steps(board, generator):
-    z_1, target = torch.randn(100, 2, generator=generator), board.sample(100, generator)
-    samples, distances = score_by_steps(lambda z, r, t: z * t, z_1, target, (1, 3), metric=total_variation)
-    assert samples[1].abs().max() == 0
-    torch.testing.assert_close(samples[3], z_1 * (1 - 1 / 3) * (1 - 2 / 9) * (1 - 1 / 9))
-    assert list(samples) == list(distances) == [1, 3]
-    assert distances == {n: total_variation(samples[n], target) for n in (1, 3)}
