@@ -301,7 +301,8 @@ by_midpoint = load_pretrained("checkerboard", "flow_matching", solver=midpoint)
 learned = {"mean flow": (u_net, 1), "flow matching, Euler": (flow_matching, 1),
            "flow matching, midpoint": (by_midpoint, 2)}  # evaluations a step
 samples = {(name, nfe): sample(net, z_1, nfe // per_step)
-           for name, (net, per_step) in learned.items() for nfe in (1, 2, 4, 8, 16) if nfe >= per_step}
+           for name, (net, per_step) in learned.items()
+           for nfe in (1, 2, 4, 8, 16) if nfe >= per_step}
 one_step = samples["mean flow", 1]
 with torch.no_grad():
     assert torch.equal(one_step, z_1 - u_net(z_1, torch.zeros(n, 1), torch.ones(n, 1)))
@@ -388,8 +389,8 @@ class MeanVelocity(nn.Module):
 def learn_to_jump(u_net, data, n_steps=5000, n=1024):
     square = [p for p in u_net.parameters() if p.dim() == 2 and p.shape[0] == p.shape[1]]
     others = [p for p in u_net.parameters() if p.dim() != 2 or p.shape[0] != p.shape[1]]
-    muon, adam = torch.optim.Muon(square, lr=0.02, weight_decay=0), torch.optim.Adam(others, lr=2e-3)
-    optimizers = muon, adam
+    optimizers = (torch.optim.Muon(square, lr=0.02, weight_decay=0),
+                  torch.optim.Adam(others, lr=2e-3))
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(opt, n_steps) for opt in optimizers]
     for _ in range(n_steps):
         x, eps = data(n), torch.randn(n, 2)

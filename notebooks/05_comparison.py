@@ -147,7 +147,8 @@ def curves(name, metric):
             within[nfe] = best = min(best, *found)
     of = {plots.in_words(method): {nfe: mean(name, method, metric, nfe) for nfe in NFE}
           for method in METHODS}
-    return {"flow matching, Euler": of.pop("flow matching"), "flow matching, best solver": within, **of}
+    by_euler = of.pop("flow matching")
+    return {"flow matching, Euler": by_euler, "flow matching, best solver": within, **of}
 
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -257,7 +258,8 @@ plots.table(table, corner="one step, shipped network: points astray", guess=True
 # %%
 def paired(name, worse, better, metric, nfe=1):
     """Mean difference over seeds, and its standard error."""
-    gaps = [a - b for a, b in zip(recorded(name, worse, metric, nfe), recorded(name, better, metric, nfe))]
+    a, b = (recorded(name, method, metric, nfe) for method in (worse, better))
+    gaps = [one - other for one, other in zip(a, b)]
     return statistics.mean(gaps), statistics.stdev(gaps) / len(gaps) ** 0.5
 
 
@@ -378,7 +380,7 @@ plots.table(worths, corner="evaluations of flow matching, best solver")
 for method in MEAN_FLOWS:
     three = digits.recorded(method, "frechet", 1)
     print(f"digits, one evaluation, {plots.in_words(method)}: Fréchet distance "
-          f"{statistics.mean(three):.2f} ± {statistics.stdev(three):.2f} (three seeds; low is good)")
+          f"{statistics.mean(three):.2f} ± {statistics.stdev(three):.2f} (three seeds; low: good)")
 
 # %% [markdown]
 # All tables by solver and by steps, with spreads: [results, and how they were measured](../docs/results.md).

@@ -239,7 +239,7 @@ def race():
                          networks=[f"{name}-flow_matching", f"{name}-self_distilled_mean_flow"],
                          scores=[*left, score(name, "self_distilled_mean_flow", 1, "euler")]))
     return Panel("race", dict(data=data, steps=STEPS, solvers=["Euler", "midpoint"]),
-                 dict(which=0, n=0, solver=0, z=[0.4, -0.4], rt=[0.0, 1.0], seed=0),
+                 dict(which=0, n=0, solver=0, z=[0.9, -0.3], rt=[0.0, 1.0], seed=0),
                  [keys("which", "data", [one["name"] for one in data]), slider("n", "steps on the left", STEPS),
                   keys("solver", "solver", ["Euler", "midpoint"])],
                  glide=["seed"], shipped=[name for one in data for name in one["networks"]])

@@ -62,7 +62,7 @@ def test_without_an_address_there_is_no_badge_and_with_one_there_is_everywhere()
     assert "Open in Colab" not in bare
     assert "Read it online" not in bare
     assert badged.count("Open in Colab") == len(STEMS)
-    assert 0 < badged.index(f"({site})") < badged.index("![Four rows")  # on the first screen
+    assert 0 < badged.index(f"({site})") < badged.index("![Five rows")  # on the first screen
     for stem in STEMS:
         link = f"https://colab.research.google.com/github/someone/mean-flows/blob/v1.2/notebooks/{stem}.ipynb"
         assert f"({link}) |" in badged

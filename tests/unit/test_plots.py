@@ -179,15 +179,6 @@ def test_arrows_are_drawn_in_the_units_of_the_plane():
     assert (artist.U.tolist(), artist.V.tolist()) == ([2.0], [-1.0])
 
 
-def test_the_field_points_to_data_where_points_are():
-    places = plots.grid(3)  # centres at −2, 0, 2
-    _, (ax,) = plots.planes([""])
-    plots.flow_field(ax, torch.tensor([[2.0, 2.0]]), places)
-    artist = quiver(ax)
-    drawn = np.stack([artist.U, artist.V], axis=1)[~artist.Umask].tolist()
-    assert drawn == [[-0.25, -0.25]]  # −v / 8, and no arrow where nobody is
-
-
 def test_a_label_has_its_methods_colour_however_it_is_written():
     for label in ("self_distilled_mean_flow", "self-distilled mean flow", "self-distilled mean flow, 1 NFE"):
         assert plots.color("elsewhere", label) == plots.METHOD["self_distilled_mean_flow"]
