@@ -411,6 +411,8 @@ def test_the_front_page_is_painted_as_soon_as_others(view):
 def test_without_scripts_it_has_still_pictures_its_colours_and_nothing_dead(site, browser, name):
     opened = View(site, browser, name, java_script_enabled=False)
     page = opened.page
+    for summary in page.locator("details.guess > summary").all():  # what a prediction hides opens by itself
+        summary.click()
     stills = page.locator("figure.hero img" if name == "index" else ".cell_output img").all()
     assert stills
     assert all(still.is_visible() and still.evaluate("image => image.naturalWidth") for still in stills)
@@ -426,6 +428,7 @@ def test_a_strict_policy_changes_nothing(site, browser, name):
     for headers in (OPEN, STRICT):
         opened = View(site, browser, name, headers, reduced_motion="reduce", storage_state={"origins": chosen})
         opened.scroll_through()
+        opened.page.evaluate("scrollTo(0, 0)")
         looks.append(opened.page.evaluate("""() => [...document.querySelectorAll("body *")].map(element => {
             const { x, y, width, height } = element.getBoundingClientRect(), style = getComputedStyle(element)
             return [element.tagName, element.classList.value, ...[x, y, width, height].map(Math.round), style.color,
