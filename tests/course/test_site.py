@@ -395,16 +395,13 @@ def test_the_front_page_is_played_with_at_once(view):
 
 
 def test_the_front_page_is_painted_as_soon_as_others(view):
-    """Nothing of the panel stands in the way: first paint, the median of three, beside that of another page."""
-    def first_paint(name):
-        times = []
-        for _ in range(3):
-            page = view(name).page
-            page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
-            times.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-        return sorted(times)[1]
-
-    assert first_paint("index") < 1.3 * first_paint("glossary")
+    """Nothing of the panel stands in the way: first paint, the best of four, beside that of another page, in turn."""
+    times = {"index": [], "glossary": []}
+    for name in 4 * list(times):
+        page = view(name).page
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        times[name].append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    assert min(times["index"]) < 1.3 * min(times["glossary"])
 
 
 @pytest.mark.parametrize("name", ["index", "notebooks/02_average_velocity"])
