@@ -30,8 +30,8 @@ from IPython.display import Code
 
 from mfutils import (
     DISTRIBUTIONS, METHODS, check, flow_map, gaussian, improved_mean_flow_loss, interpolate,
-    load_pretrained, load_record, mean_flow_loss, midpoint, recorded, sample, sample_r_t,
-    self_distilled_mean_flow_loss, total_variation,
+    load_pretrained, load_record, mean_flow_loss, midpoint, noise_floor, recorded, sample,
+    sample_r_t, self_distilled_mean_flow_loss, total_variation,
 )
 from mfutils.lab import digits
 from mfutils.show import figures, plots, widgets
@@ -57,7 +57,7 @@ for row, method, solver, steps in (("A", "flow_matching", midpoint, 6), ("B", "s
 #
 # <details><summary>The answer</summary>
 #
-# B took one. Look between the parts of each figure: B has a few more points on bridges, where two colours meet.
+# B took one, of a mean flow (the self-distilled one below); A is flow matching in six midpoint steps. Look at the gaps: B has more points on bridges, most inside the spiral.
 #
 # </details>
 #
@@ -89,7 +89,7 @@ def difference(old, new):
 difference(mean_flow_loss, improved_mean_flow_loss)
 
 # %% [markdown]
-# Second, the **self-distilled mean flow**, our variant of Eulerian self-distillation ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), whose gradient also goes through the time derivative, and who prefer the Lagrangian form, not tested here). *Why:* where $r<t$ the velocity in the *target* can be the network's own, too. Then the target has no noise at all, and instead the error of the teacher, stretched by $J$. The teacher is the moving average of the network. And since such a target is one number, large errors may be weighed down without moving its mean: `weighted`.
+# Second, the **self-distilled mean flow**, our variant of Eulerian self-distillation ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), whose gradient also goes through the time derivative, and who prefer the Lagrangian form, not tested here). *Why:* where $r<t$ the velocity in the *target* can be the network's own, too. Then the target has no noise at all, and instead the error of the teacher, stretched by $J$. The teacher is the moving average of the network. And since such a target has no scatter, outliers may be given less weight without biasing it: `weighted`.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show what changes then
@@ -98,7 +98,7 @@ difference(improved_mean_flow_loss, self_distilled_mean_flow_loss)
 # %% [markdown]
 # Three things change at once: the own velocity in the target, the average as a teacher, the weight. Below they come one by one.
 #
-# All four methods have the same network (four layers of 64), batches of 1,024, 12,500 steps, optimisers, schedule and averaging: the *recipe*. It was chosen on these same four distributions. Each was trained from five seeds; a **record** keeps the distances of all, one network of each is shipped.
+# All four methods have the same network (four layers of 64), batches of 1,024, 12,500 steps, optimisers, schedule and averaging: the *recipe*. It was chosen on these same four distributions. Each was trained from five seeds; a **record** keeps the distances of all, and one trained network of each comes with the course.
 
 # %%
 record = load_record()
@@ -125,12 +125,12 @@ plots.table({plots.in_words(name): {step: f"{mean(name, method, 'total_variation
             corner="TV, one evaluation")
 
 # %% [markdown]
-# From left to right one thing changes at a time. By TV each helps on both, except averaging on the board; which helps most depends on the data. (By sliced W2 and map error the weight is no gain on the spiral: [results](../docs/results.md).)
+# From left to right one thing changes at a time. By TV the means fall, except with averaging on the board; which step brings most depends on the data. (The step to improved is not clear on the spiral, and by sliced W2 and map error the weight is no gain there: [notebook 7](07_inside_the_loss.ipynb), [results](../docs/results.md).)
 
 # %% [markdown]
 # ## One picture
 #
-# The fair opponent of one step is not Euler. Beside it stands the best of four solvers within a budget: Euler, midpoint, and two that make their steps shorter near data, at the times $(i/k)^{1.5}$: midpoint again, and Adams–Bashforth, which extrapolates from the last velocity and so needs one evaluation a step. (These two were run up to 12 evaluations.) The mean flows take even steps.
+# The fair opponent of one step is not Euler. So we also plot the best of four solvers within each budget: Euler, midpoint, and two that make their steps shorter near data, at the times $(i/k)^{1.5}$: midpoint again, and Adams–Bashforth, which extrapolates from the last velocity and so needs one evaluation a step. (These two were run up to 12 evaluations.) The mean flows take even steps.
 #
 # **Predict:** up to how many evaluations are the mean flows ahead of that best solver, by total variation? (a) About three. (b) About ten. (c) About thirty.
 
@@ -164,7 +164,7 @@ plots.show(picture("total_variation"), "Four charts of total variation by evalua
            "The best solver crosses them between seven and sixteen evaluations.", guess=True)
 
 # %% [markdown]
-# *Mean of five seeds, 50,000 points. The grey band reaches from the noise floor to its 95 % quantile: what is in it cannot be told from perfect.*
+# *Mean of five seeds, 50,000 points. The grey band reaches from the mean of the noise floor to its 95 % quantile: a single run inside it cannot be told from perfect.*
 #
 # <details><summary>What happened</summary>
 #
@@ -212,11 +212,11 @@ for name, (label, (method, how)) in itertools.product(DISTRIBUTIONS, ROWS.items(
 widgets.comparison(shipped, cells, "total variation, five seeds,")
 
 # %% [markdown]
-# **What happened.** By total variation the eight Gaussians: points lie on bridges between the blobs. The same happens between the squares.
+# **What happened.** For the plain mean flow, by total variation, the eight Gaussians: points lie on bridges between the blobs. The same happens between the squares.
 #
-# ## Who tears least?
+# ## Which leaves the fewest points in gaps?
 #
-# We count the points that land where there are (nearly) no data: where the density is lower than at 999 of 1,000 data points. **Predict:** the fewest are left behind in one step by (a) the plain mean flow, (b) the improved one, (c) the self-distilled one, (d) another one on other data?
+# We count the points that land where there are (nearly) no data: outside the squares of the board, and elsewhere where the density is lower than at 999 of 1,000 data points. **Predict:** the fewest in one step are left by (a) the plain mean flow, (b) the improved one, (c) the self-distilled one, (d) no single one: it depends on the data?
 
 # %%
 def astray(name, points):
@@ -247,13 +247,13 @@ plots.table(table, corner="one step, shipped network: points astray", guess=True
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (d), of these networks, one of each. Where the data have separate parts, the board and the eight Gaussians, the self-distilled one leaves the fewest; on the crescent and the spiral the improved one. Yet by total variation the self-distilled one is ahead on all four: total variation also counts whether the points *within* the data lie where they are dense, and except on the board that is the larger part. No method tears cleanly.
+# (d), of these networks, one of each. Where the data have separate parts, the board and the eight Gaussians, the self-distilled one leaves the fewest; on the crescent and the spiral the improved one. Yet by total variation the self-distilled one is ahead on all four: total variation also counts whether the points *within* the data lie where they are dense. No method tears cleanly.
 #
 # </details>
 #
 # ## When is a difference a difference?
 #
-# Within a seed all methods start from the same noise and are compared with the same target. So we subtract **seed by seed**: what the seeds have in common cancels. The mean of the five differences has a standard error, their standard deviation divided by $\sqrt 5$. In this course a difference is **clear** if it is beyond 2.8 standard errors (5 % of the t distribution with four degrees of freedom; notebook 8, with hundreds of comparisons, asks for more). Of twenty that are none, one will look clear by accident.
+# Within a seed all methods start from the same noise and are compared with the same target. So we subtract **seed by seed**: what the seeds have in common cancels. The mean of the five differences has a standard error, their standard deviation divided by $\sqrt 5$. In this course a difference is **clear** if it is beyond 2.8 standard errors (5 % of the t distribution with four degrees of freedom; notebook 8, with hundreds of comparisons, asks for more). With no real difference, one in twenty still passes.
 
 # %%
 def paired(name, worse, better, metric, nfe=1):
@@ -301,7 +301,9 @@ for title, name in FOUR.items():
     sharpness[title] = {way: total_variation(z_0, targets[name]) for way, z_0 in landed.items()}
     off = {way: (z_0[:4000] - exact[name]).square().sum(dim=1).mean().sqrt()
            for way, z_0 in landed.items()}
+    floor = noise_floor(total_variation, DISTRIBUTIONS[name], 20_000)[0]
     rows[title] = {f"TV, {way}": f"{value:.3f}" for way, value in sharpness[title].items()}
+    rows[title]["TV, noise floor"] = f"{floor:.3f}"
     rows[title] |= {f"map error, {way}": f"{value:.3f}" for way, value in off.items()}
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -316,7 +318,7 @@ for title, name in FOUR.items():
 #
 # <details><summary>What happened</summary>
 #
-# (c), on all four: the parts separate near data, and the second jump, from close by, sharpens them. Two equal jumps gain less, on the spiral nothing. By map error there is no such order: a point that has come out on the wrong side of a seam is sent to the wrong part, however sharply. (One network each; why is a guess. The self-distilled networks show the same by TV.)
+# (c), on all four: the parts separate near data, and the second jump, from close by, sharpens them. Two equal jumps gain little, except on the eight Gaussians. By map error there is no such order: a point that has come out on the wrong side of a seam is sent to the wrong part, however sharply. (One network each; why is a guess. The self-distilled networks show the same by TV.)
 #
 # </details>
 #
@@ -373,7 +375,7 @@ plots.table(worths, corner="evaluations of flow matching, best solver")
 # %% [markdown]
 # 1. **Against the best tested solver**, by total variation, one evaluation of the self-distilled mean flow is worth **five to eight** of flow matching; by map error five to eleven. (With midpoint on even steps it would be ten to twelve, with Euler sixteen to thirty-two: when you read "replaces a hundred", ask by which solver.)
 # 2. **One or two evaluations:** a mean flow, by far. The best solver draws level by TV after seven to ten evaluations (plain) or ten to sixteen (self-distilled).
-# 3. Among the mean flows the self-distilled one is the sharpest in one evaluation, on all four, at equal steps and at equal CPU. Only this method has the weight, and two dimensions flatter it: **on our digits the order reverses** (notebook 10; the line below).
+# 3. Among the mean flows the self-distilled one is the sharpest in one evaluation, on all four, at equal steps and at equal CPU. Only this method has the weight; where it was left out, on board and spiral, it is still ahead of the improved one. But it looks better in the plane than on images: **on our digits the order reverses** (notebook 10; by the Fréchet distance, a distance between sets of images, below).
 # 4. **The price of one step is blur:** bridges between the parts, and uneven density within them.
 
 # %%
@@ -481,7 +483,7 @@ print(f"paired {gap / error:.1f} standard errors, unpaired {unpaired:.1f}. Why t
       "and target share part of their luck, and subtracting seed by seed takes out what they share.")
 
 # %% [markdown]
-# **3. A judge that needs no truth.** On images nobody knows the exact map. But a perfect $u$ lands on the same point in one step as in two
+# **3. A check without the truth.** On images nobody knows the exact map. But a perfect $u$ lands on the same point in one step as in two
 # (notebook 2). Write the root mean square distance between the two landings, for any network. Does it rank the methods as the map error does? And what would it say of $u = 0$, which never moves?
 
 # %%

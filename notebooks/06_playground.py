@@ -46,7 +46,7 @@ plots.show({"four shapes": plots.painted(drawn, drawn, plots.abreast(4)),
 #
 # <details><summary>The answer</summary>
 #
-# A is the telephone, B the flower, C the word, D the knight. Each gap in a shape is a seam in its noise.
+# A is the telephone, B the flower, C the word, D the knight. Where parts of a shape are separate, there are seams in its noise.
 #
 # </details>
 #
@@ -85,7 +85,7 @@ u_net, _ = train_method(mine, "self_distilled_mean_flow", **brief)
 u_euler, _ = train_method(mine, "flow_matching", **brief)
 
 # %% [markdown]
-# `train_method` gives flow matching ready for Euler steps, as `u(z, r, t)` that is $v(z, t)$. For the midpoint rule we take the velocity out again.
+# `train_method` returns a `u(z, r, t)`; for flow matching it ignores $r$. The midpoint rule wants the velocity `v(z, t)`.
 #
 # **Predict:** which will be nearest to your shape: (a) flow matching in one step, (b) in twelve evaluations, (c) the mean flow in one step? And where will (c) be wrong?
 
@@ -116,7 +116,7 @@ plots.table({name: {"sliced W2": f"{sliced_w2(points, target):.3f}",
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (b), and (c) comes close with a twelfth of the evaluations. One run on one shape is no ranking, but you see the kind of error: the mean flow leaves points on bridges between the parts of the shape, where neighbours in the noise should part.
+# (b); (c) is blurrier, with a twelfth of the evaluations. One run on one shape is no ranking, but you see the kind of error: the mean flow leaves points on bridges between the parts of the shape, where neighbours in the noise should part.
 #
 # </details>
 #
@@ -136,6 +136,8 @@ plots.show(figures.maps(own_maps), "The noise painted by where it lands: by the 
            "of the network, with soft transitions in their places; by eight steps, a little sharper.")
 
 # %% [markdown]
+# A network never tears: where the exact map has a black line, its colours change quickly instead.
+#
 # ## Hold it
 #
 # The network knows $u(z, r, 1)$ for *every* $r$, not only for $r = 0$. So it can jump from noise to any moment of the flow, each with a single evaluation:
@@ -158,7 +160,7 @@ plots.show(plots.painted(journey, goal), "The noise in the colours of where it b
 # %% [markdown]
 # *Your shape, out of noise. Each picture took one evaluation.*
 #
-# Here is the network that you just trained, in your hand. Move $r$ from 1 to 0, and drag the patch of noise; then count more steps, or begin the jump at another $t$. Is the grid stirred, or only bent? Where should it tear, and does it?
+# Here is the network that you just trained, in your hand. Move $r$ from 1 to 0, and drag the patch of noise; then count more steps, or begin the jump at another $t$. Do neighbours stay neighbours? Where should the grid tear, and does it?
 
 # %%
 widgets.explore(u_net, "self_distilled_mean_flow", dist=mine)
@@ -208,8 +210,8 @@ check(moments(getattr(pair, "means", pair)), moments(two_of_them), tolerance=0.0
 flowers = GaussianMixture(two_of_them, sd=0.03)
 plots.show(figures.maps({"its noise": flow_map(flowers, plots.grid(64), 0, 1, n_steps=8)}),
            "The noise of two flowers: a seam runs down the middle.")
-print("The longest seam is the vertical axis. Why: the flower is nearly its own mirror image, so on the axis v has no part "
-      "to the left or to the right; what starts on one side of it stays there.")
+print("The longest seam is the vertical axis. Why: the flower is nearly its own mirror image, so on the axis v points along it, and "
+      "what starts on one side of it stays there.")
 
 # %% [markdown]
 # **2. Walk across a seam.** Take 201 noise points on the straight line from $(-2, -1)$ to $(2, 1)$ and send them to the checkerboard with the shipped self-distilled network, in one step. What is the largest distance between
@@ -247,7 +249,7 @@ for points in (201, 2001):
 print("Why: the exact map tears, so the nearer two neighbours are, the larger their quotient. A network is smooth.")
 
 # %% [markdown]
-# **3. Search the noise.** One step is *one differentiable function* of the noise. So you can ask which noise makes a given point. For `wish`, a point of your shape, find a noise `z`, shape `(1, 2)`, that `u_net` takes to it in one step, by gradient descent from the origin.
+# **3. Search the noise.** One step is *one differentiable function* of the noise. So you can ask which noise makes a given point. For `wish`, a point of your shape, find a noise `z`, shape `(1, 2)`, that `u_net` takes to it in one step, by gradient descent from the origin (or, if that gets stuck at a seam, from somewhere else).
 
 # %%
 wish = mine.means[:1].float()
@@ -278,7 +280,7 @@ def search(wish, begin):
 
 tries = [search(wish, begin) for begin in (torch.zeros(1, 2), *torch.randn(4, 1, 2, generator=torch.manual_seed(0)))]
 best, missed = min(tries, key=lambda found: found[1])
-print(f"{best.tolist()} misses the wish by {missed**0.5:.4f}. Why this is easy in one step: the gradient goes through a single "
+print(f"{best.tolist()} lands {missed**0.5:.4f} from the wish. Why this is easy in one step: the gradient goes through a single "
       "evaluation. With many steps it would go through all of them.")
 
 # %% [markdown]

@@ -39,7 +39,7 @@ plots.show(plots.painted({"noise": few, "one step": its_landing}, flow_map(spira
            "A round cloud of noise whose colours wind around a seam, and a spiral made of the same points.")
 
 # %% [markdown]
-# *The same points before and after one step of a network. Where they were pulled apart, they are thin; where they were pressed together, they are dense. Can we read the density of the spiral off the map?*
+# *The same points before and after one step of a network. Stretching lowers the density, pressing raises it. Can we read the density of the spiral off the map?*
 #
 # | | |
 # |---|---|
@@ -51,7 +51,7 @@ plots.show(plots.painted({"noise": few, "one step": its_landing}, flow_map(spira
 # %% [markdown]
 # ## A map is a density
 #
-# One step is a map $f(z) = z - u_\theta(z, 0, 1)$. A small patch of noise with its probability is stretched by $\lvert\det \partial f/\partial z\rvert$, so the probability is spread over that much more room:
+# One step is a map $f(z) = z - u_\theta(z, 0, 1)$. A small patch of noise with its probability is stretched by $\lvert\det \partial f/\partial z\rvert$, so the probability is spread over that much more room. Where $f$ is one-to-one,
 #
 # $$p\big(f(z)\big) = \frac{\mathcal N(z; 0, I)}{\lvert\det \partial f/\partial z\rvert}.$$
 #
@@ -85,13 +85,13 @@ plots.show(figures.densities(landing, {"by the formula": by_formula, "true": tru
 log_ratio, between = (by_formula / true).log(), true < 0.02
 print(f"formula ÷ true: median {log_ratio.median().exp():.2f}; "
       f"half of the points are off by more than a factor of {log_ratio.abs().median().exp():.2f}")
-print(f"{between.float().mean():.1%} of the points lie between the turns; there the median is "
-      f"{log_ratio[between].median().exp():.0f}")
+print(f"{between.float().mean():.1%} of the points lie off the arms; there the median is "
+      f"{log_ratio[between].median().exp():.0f}, on the arms {log_ratio[~between].median().exp():.2f}")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (b). On the arms the density is right in the median, but point by point it is off, and the few points between the turns lie where nearly none should be. A density is made of derivatives of the map, and derivatives are learned less well than values. (One network; the kind of error is the same for others, the numbers are not.)
+# (b). On the arms the density is about right in the median, but point by point it is off, with bright filaments: a density is made of derivatives of the map, and these are learned less well than values. The few points off the arms have landed where nearly none should be, and the formula believes them. (One network.)
 #
 # </details>
 #
@@ -111,11 +111,11 @@ plots.show(figures.folds(z_1, landing, folded),
            "points along the rim of its arms.")
 
 # %% [markdown]
-# *Points with a negative determinant, in the noise and where they land.* In the noise they lie beside the **seams**, where the exact map pulls neighbours apart into different turns. A smooth network stretches a thin bridge across the gap, and where the bridge meets the arm, along its rim, it folds.
+# *Points with a negative determinant, in the noise and where they land.* In the noise they lie beside the **seam**, where the exact map pulls neighbours apart into different turns (the line where colours change at the top of the page). The network stretches a bridge across the gap; the folds are where bridges meet the rim of an arm. (Where, not why.)
 #
 # The share is a **lower bound** for where the formula fails. Of a sheet that is folded over, only the flipped layer has a negative determinant, but the layers above and below it land on the same place. And where the sheet is flipped twice, the determinant is positive again, and the share misses it.
 #
-# Drag the patch over the noise: the panel says when its image is turned inside out. Can you find a fold, and is it where the picture says? Does it open with more steps?
+# Drag the patch over the noise: the panel says when its image is turned inside out. Can you find a fold, and is it where the picture says? Does it disappear with more steps?
 
 # %%
 widgets.explore(spiral_net, "self_distilled_mean_flow", dist=spiral)
@@ -125,7 +125,7 @@ widgets.explore(spiral_net, "self_distilled_mean_flow", dist=spiral)
 #
 # * A one-step map gives a **density**, up to the quality of its derivatives and its folds.
 # * A good sampler may be a poor density: samples depend on values of the map, the density on its derivatives.
-# * Folds lie beside seams, for a smooth map cannot tear.
+# * Folds lie beside seams, at the ends of bridges.
 #
 # ## Exercises
 #
@@ -182,10 +182,11 @@ check(det_of_two, first * second, tolerance=1e-2,
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
 print(f"negative for {(first * second < 0).float().mean():.1%} of the noise, in one jump for "
-      f"{(det[:4000] < 0).float().mean():.1%}. Why: a shorter jump is nearer to the identity, whose determinant is 1.")
+      f"{(det[:4000] < 0).float().mean():.1%}. Why, as a guess: at 0.2 "
+      "the turns have not parted yet, and from there the way is short. (Two negative factors would hide a double fold.)")
 
 # %% [markdown]
-# **3. What is missing?** Where the map folds, several pieces of noise land on one place. How could you find, by sampling alone, the density at the origin for the checkerboard network? Count the landings of `z_1` in the square $[-0.25, 0.25]^2$ and give the density there.
+# **3. What is missing?** Where the map folds, several pieces of noise land on one place. How could you find, by sampling alone, the density near the origin for the checkerboard network? Count the landings of `z_1` in the square $[-0.25, 0.25]^2$ and give the density there.
 
 # %%
 density_by_counting = ...  # one or two lines
