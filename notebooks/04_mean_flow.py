@@ -165,7 +165,7 @@ for name, points, right in (("v", v_pairs, v_here), ("u", u_pairs, u_here)):
     assert ((points.mean(dim=0) - right).abs() < 5 * spread).all()
 
 # %% [markdown]
-# *At one place near a seam, $t = 0.7$ and $r = 0.2$, on one scale: black dot, the mean of the pairs; white cross, the exact value. (The board is turned around, for $x$ is subtracted.) The target is made with the exact $u$ here, so we know where the mean should go.*
+# *At one place near a seam, $t = 0.7$ and $r = 0.2$, on the same scale: black dot, the mean of the pairs; white cross, the exact value. (The board is turned around, for $x$ is subtracted.) The target is made with the exact $u$ here, so we know where the mean should go.*
 #
 # <details><summary>What happened</summary>
 #
@@ -173,7 +173,7 @@ for name, points, right in (("v", v_pairs, v_here), ("u", u_pairs, u_here)):
 #
 # </details>
 #
-# That holds for any frozen network in the place of the exact $u$. The price is scatter. A single target is off its mean by
+# For any frozen network, too, the mean is the target made with $v$. The price is scatter. A single target is off its mean by
 #
 # $$J\,(v_\text{cond} - v), \qquad J = I - (t-r)\,\frac{\partial u}{\partial z} = \frac{\partial z_r}{\partial z_t}:$$
 #
@@ -185,7 +185,7 @@ for name, points, right in (("v", v_pairs, v_here), ("u", u_pairs, u_here)):
 #
 # $$\frac{\partial \delta}{\partial s} = -\delta - (t-r)\,\frac{\mathrm{d}\delta}{\mathrm{d}t}, \qquad\text{so}\qquad \delta(t-r,\,s) = e^{-s}\,\delta_0\big((t-r)\,e^{-s}\big).$$
 #
-# **Every error decays, and long intervals inherit, damped, what was at short ones.** Small steps matter: going all the way to the target would overshoot. (A network couples places and has noisy targets. That it follows is an experiment.)
+# **The largest error decays, and long intervals inherit, damped, what was at short ones.** Small steps matter: a full step to the target amplifies errors that vary with $t-r$. (Networks couple places, and targets are noisy: that it works is an experiment.)
 #
 # And a small residual is enough. Let $e = u_\theta + (t-r)\,\mathrm{d}u_\theta/\mathrm{d}t - v$; then $\frac{\mathrm{d}}{\mathrm{d}t}\big[(t-r)\,\delta\big] = e$. So $\delta$ is the *mean* of $e$ over the interval: nothing is amplified.
 #
@@ -290,7 +290,7 @@ widgets.stages(some, exact_end[:1200], triangle, said)
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (c). By step 500 the velocity at large $t$ has been learned, and with it every jump that ends at a large $r$. The columns at small $r$ come last, and in them the shortest intervals: near data the velocity is hardest. (The noise left in $z$ has size $t$, so the velocity changes over distances of that size.) A long jump averages that error over its whole way.
+# (c). By step 500 the velocity at large $t$ has been learned, and with it every jump that ends at a large $r$. The columns at small $r$ come last, and in them the shortest intervals: near data the velocity is hardest. (The noise left in $z$ has size $t$, so the velocity changes over distances of that size.) A long jump averages that error over its whole way. (Errors of $u$: landings are off by $t-r$ times these.)
 #
 # </details>
 #
@@ -324,7 +324,7 @@ for metric, name in ((sliced_w2, "sliced W2"), (total_variation, "total variatio
 #
 # ## Torn borders
 #
-# Here is what ours does with 3,000 points. White in the noise: the points that land beside the squares.
+# Ours, with 3,000 points. White in the noise: those that land beside the squares.
 
 # %%
 tiles = plots.part(board, flow_map(board, plots.grid(140), 0, 1, n_steps=12))
@@ -429,9 +429,9 @@ assert mine <= 1.3 * own
 #
 # * **Order of arguments.** This course and the paper's Algorithm 1 have $u(z, r, t)$ and tangents $(v, 0, 1)$; the authors' repositories $u(z, t, r)$ and $(v, 1, 0)$; networks that take the step's length $u(z, t, t-r)$ and $(v, 1, 1)$. All mean: $r$ stands still.
 # * **Cost.** For this MLP, loss and gradient take about three times the time of flow matching's and twice its memory. Or take `dudt` alone, under `torch.no_grad()`, and then `u = u_net(z, r, t)` in a second pass (with the same dropout): the gradient is the same, the memory flow matching's.
-# * **Start from a trained flow.** Feed $t-r$ in through a last layer that begins at zero: then $u(z, r, t) = v(z, t)$ at first, and training goes on from there.
+# * **Start from a trained flow.** Embed $t-r$, with a last layer that begins at zero, and add it: then $u(z, r, t) = v(z, t)$ at first.
 # * **Attention.** Fused kernels have no forward derivative ([pytorch#128971](https://github.com/pytorch/pytorch/issues/128971)): use the math backend, `torch.nn.attention.sdpa_kernel`, around the JVP.
-# * **compile, DDP.** Compile the function that contains the JVP, and compare with eager mode: compiled code has lost tangents ([#187284](https://github.com/pytorch/pytorch/issues/187284), [#192985](https://github.com/pytorch/pytorch/issues/192985)). DDP does not pass tangents on ([#102197](https://github.com/pytorch/pytorch/issues/102197)): take `dudt` from the module inside, under `no_grad`, but `u` through the wrapper, or replicas drift apart. Keep JVP and loss in float32.
+# * **compile, DDP.** Compile the function that contains the JVP, and compare with eager mode: compiled code has lost tangents ([#187284](https://github.com/pytorch/pytorch/issues/187284), [#192985](https://github.com/pytorch/pytorch/issues/192985)). A JVP through DDP may fail ([#102197](https://github.com/pytorch/pytorch/issues/102197)): take `dudt` from the module inside, under `no_grad`, but `u` through the wrapper, or replicas drift apart. Keep JVP and loss in float32.
 # * **No forward derivative at all?** Exercise 3, or losses without one: [SoFlow](https://arxiv.org/abs/2512.15657), [SplitMeanFlow](https://arxiv.org/abs/2507.16884).
 #
 # On ImageNet 256² the paper's largest network reaches FID 3.43 in one evaluation (lower is better), its [sequel's](https://arxiv.org/abs/2512.02012) 1.72; DiT and SiT reach 2.27 and 2.06 in 500.

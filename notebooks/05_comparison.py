@@ -125,7 +125,7 @@ plots.table({plots.in_words(name): {step: f"{mean(name, method, 'total_variation
             corner="TV, one evaluation")
 
 # %% [markdown]
-# From left to right one thing changes at a time. By TV the means fall, except with averaging on the board; which step brings most depends on the data. (The step to improved is not clear on the spiral, and by sliced W2 and map error the weight is no gain there: [notebook 7](07_inside_the_loss.ipynb), [results](../docs/results.md).)
+# From left to right one thing changes at a time. By TV the own target and the weight help clearly on both, the own tangent clearly only on the board, averaging only on the spiral. (By sliced W2 the weight clearly harms the spiral: [notebook 7](07_inside_the_loss.ipynb).)
 
 # %% [markdown]
 # ## One picture
@@ -164,7 +164,7 @@ plots.show(picture("total_variation"), "Four charts of total variation by evalua
            "The best solver crosses them between seven and sixteen evaluations.", guess=True)
 
 # %% [markdown]
-# *Mean of five seeds, 50,000 points. The grey band reaches from the mean of the noise floor to its 95 % quantile: a single run inside it cannot be told from perfect.*
+# *Mean of five seeds, 50,000 points. The grey band reaches from the mean of the noise floor to its 95 % quantile: a single run inside it cannot be told from perfect, a mean of five perhaps.*
 #
 # <details><summary>What happened</summary>
 #
@@ -324,7 +324,7 @@ for title, name in FOUR.items():
 #
 # ## What it costs
 #
-# The extra work is done in training: per step, one more pass through the network for the derivative, one for the own velocity. So we compare once more at **equal CPU**: each mean flow trained for only as many steps as fit into the CPU seconds of flow matching's 12,500. (With our derivative by hand. Through `torch.func.jvp` it takes longer, as notebook 4 said, and fewer steps would fit.)
+# The extra work is done in training: per step, one more pass through the network for the derivative, one for the own velocity. So we compare once more at **equal CPU**: each mean flow trained for only as many steps as fit into the CPU seconds of flow matching's 12,500. (With our derivative by hand. Through `torch.func.jvp` it takes longer, as notebook 4 said, and fewer steps would fit. Read the order below, not ratios: floors do not simply subtract.)
 
 # %%
 fewer_steps = {run["method"]: run["n_steps"] for run in record["runs"] if "n_steps" in run}
@@ -355,7 +355,7 @@ print(f"flow matching: {seconds('flow_matching'):.0f} CPU seconds, median of its
 # %% [markdown]
 # ## The verdict
 #
-# What is one evaluation worth? The fewest recorded evaluations of flow matching, by the best of the four solvers, that reach the mean of *one* of the mean flow. (By sliced W2 the question has no answer for the self-distilled one: it lies within the noise floor on all four.)
+# What is one evaluation worth? The fewest recorded evaluations of flow matching, by the best of the four solvers, that reach the mean of *one* of the mean flow. (By sliced W2 a single run of the self-distilled one lies within the noise floor on all four; by the means of five it would be 10, 12, 10 and 7.)
 
 # %%
 def worth(name, method, metric):
@@ -370,12 +370,13 @@ worths = {f"{plots.in_words(method)}, {plots.in_words(metric)}":
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show what one evaluation is worth
+assert [worth(name, "self_distilled_mean_flow", "sliced_w2") for name in DISTRIBUTIONS] == ["10", "12", "10", "7"]
 plots.table(worths, corner="evaluations of flow matching, best solver")
 
 # %% [markdown]
 # 1. **Against the best tested solver**, by total variation, one evaluation of the self-distilled mean flow is worth **five to eight** of flow matching; by map error five to eleven. (With midpoint on even steps it would be ten to twelve, with Euler sixteen to thirty-two: when you read "replaces a hundred", ask by which solver.)
 # 2. **One or two evaluations:** a mean flow, by far. The best solver draws level by TV after seven to ten evaluations (plain) or ten to sixteen (self-distilled).
-# 3. Among the mean flows the self-distilled one is the sharpest in one evaluation, on all four, at equal steps and at equal CPU. Only this method has the weight; where it was left out, on board and spiral, it is still ahead of the improved one. But it looks better in the plane than on images: **on our digits the order reverses** (notebook 10; by the Fréchet distance, a distance between sets of images, below).
+# 3. Among the mean flows the self-distilled one is the sharpest in one evaluation, on all four, at equal steps and at equal CPU. Only this method has the weight; where it was left out, on board and spiral, it is still ahead of the improved one. But the recipe was chosen in the plane: **on our digits the order reverses**; why is untested (notebook 10; below, by the Fréchet distance between sets of images).
 # 4. **The price of one step is blur:** bridges between the parts, and uneven density within them.
 
 # %%

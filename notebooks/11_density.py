@@ -85,8 +85,10 @@ plots.show(figures.densities(landing, {"by the formula": by_formula, "true": tru
 log_ratio, between = (by_formula / true).log(), true < 0.02
 print(f"formula ÷ true: median {log_ratio.median().exp():.2f}; "
       f"half of the points are off by more than a factor of {log_ratio.abs().median().exp():.2f}")
-print(f"{between.float().mean():.1%} of the points lie off the arms; there the median is "
-      f"{log_ratio[between].median().exp():.0f}, on the arms {log_ratio[~between].median().exp():.2f}")
+of_data = (spiral.density(spiral.sample(20_000, torch.manual_seed(1))) < 0.02).float().mean()
+print(f"{between.float().mean():.1%} of the points lie off the arms, where the true density is below 0.02 (of the "
+      f"data {of_data:.1%}); there the median is {log_ratio[between].median().exp():.0f}, on the arms "
+      f"{log_ratio[~between].median().exp():.2f}")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -181,12 +183,16 @@ check(det_of_two, first * second, tolerance=1e-2,
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
-print(f"negative for {(first * second < 0).float().mean():.1%} of the noise, in one jump for "
-      f"{(det[:4000] < 0).float().mean():.1%}. Why, as a guess: at 0.2 "
-      "the turns have not parted yet, and from there the way is short. (Two negative factors would hide a double fold.)")
+print(f"one jump: negative for {(det[:4000] < 0).float().mean():.1%} of the noise")
+for s in (0.5, 0.2):
+    met, before = jump_with_det(few, s, 1.0)
+    after = jump_with_det(met, 0.0, s)[1]
+    print(f"two that meet at {s}: {(before * after < 0).float().mean():.1%}; the first alone {(before < 0).float().mean():.1%}")
+print("Why it matters where they meet: a long jump that ends before the turns part folds next to nothing, and a short one close "
+      "to data little. A jump from 0.5 has all of the parting before it. (Two negative factors would hide a double fold.)")
 
 # %% [markdown]
-# **3. What is missing?** Where the map folds, several pieces of noise land on one place. How could you find, by sampling alone, the density near the origin for the checkerboard network? Count the landings of `z_1` in the square $[-0.25, 0.25]^2$ and give the density there.
+# **3. What is missing?** Where the map folds, several pieces of noise land on one place. How could you find, by sampling alone, the mean density around the origin for the checkerboard network? Count the landings of `z_1` in the square $[-0.25, 0.25]^2$.
 
 # %%
 density_by_counting = ...  # one or two lines
