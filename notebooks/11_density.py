@@ -86,8 +86,8 @@ log_ratio, between = (by_formula / true).log(), true < 0.02
 print(f"formula ÷ true: median {log_ratio.median().exp():.2f}; "
       f"half of the points are off by more than a factor of {log_ratio.abs().median().exp():.2f}")
 of_data = spiral.density(spiral.sample(20_000, torch.manual_seed(1))) < 0.02
-print(f"{between.float().mean():.1%} of the points lie off the arms, where the true density is below "
-      f"0.02; of the data {of_data.float().mean():.1%}")
+print(f"{between.float().mean():.1%} of the points lie off the arms, where the true density is "
+      f"below 0.02; of the data {of_data.float().mean():.1%}")
 print(f"formula ÷ true, median: {log_ratio[between].median().exp():.0f} there, "
       f"{log_ratio[~between].median().exp():.2f} on the arms")
 
