@@ -1,8 +1,9 @@
-"""Train every distribution with every method and write mfutils/weights: `make weights`, an hour and a half.
+"""Train every distribution with every method and write mfutils/weights: `make weights`, two hours.
 
 Five seeds each, two runs at a time, one thread a run. Beside them, on two distributions, the steps that lead from the
-mean flow to the self-distilled one, one at a time. The first seed's networks are kept; the record keeps the distances
-of all. Interrupted, it goes on where it was; with `--scheduler` the runs go to a Dask cluster (engine.py).
+mean flow to the self-distilled one, one at a time; and each mean flow for as many steps as take the CPU seconds of flow
+matching. The first seed's networks are kept; the record keeps the distances of all. Interrupted, it goes on where it
+was; with `--scheduler` the runs go to a Dask cluster (engine.py).
 """
 
 import base64

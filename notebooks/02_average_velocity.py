@@ -151,14 +151,12 @@ widgets.chord(board, start)
 #
 # Fix one end of the chord, $z_r$, and let the other end move: $t$ grows to $t + \mathrm{d}t$, and $z_t$ moves along its path. **Predict:** the displacement $D = z_t - z_r$ changes by (a) $u\,\mathrm{d}t$, (b) $v(z_t, t)\,\mathrm{d}t$, (c) something that depends on the path in between.
 
-# %%
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw the chord at three times
 dt, labels = 0.06, [0.65, 0.75, 0.85]
 now = torch.tensor(labels, dtype=torch.float64)[:, None]
 z_now, z_next = (flow_map(board, start.expand(3, 2), time, 1.0) for time in (now, now + dt))
 v_now = board.velocity(z_now, now)
-
-# %% cellView="form" jupyter={"source_hidden": true}
-# @title Draw the chord at three times
 moments = zip(z_now, z_next, dt * v_now)
 plots.show(figures.swings(path, z_r[0], {f"t = {label}": moment for label, moment in zip(labels, moments)}),
            "A path three times, with a pale arrow from z_r to z_t, an orange arrow to a point a "
@@ -236,7 +234,7 @@ assert torch.allclose(value, u(z_t, r, t))
 
 # %%
 TANGENTS = {"(v, 0, 1)": (0, 1), "(v, 0, 0)": (0, 0), "(v, 1, 0)": (1, 0), "(v, 1, 1)": (1, 1)}
-tips = {}
+tips, dt = {}, 0.06  # the step of t, as above
 for name, (of_r, of_t) in TANGENTS.items():
     u_there, rate = torch.func.jvp(u, (z_t, r, t), (v, of_r * one, of_t * one))
     tips[name] = dt * (u_there + (t - r) * rate)

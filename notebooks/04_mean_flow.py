@@ -521,7 +521,7 @@ def loss_by_differences(u_net, x, eps, r, t, h=1e-2):
 
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
-# @title Check your answer
+# @title Variants of the loss, for the check below
 def value_and_slope(loss):
     """The loss, and the size of its gradient in the last weights: in it a missing detach shows."""
     slope, = torch.autograd.grad(loss, u_net.net[-1].weight, retain_graph=True)
@@ -536,6 +536,8 @@ def by_differences(of_z=1, of_r=0, of_t=1, width=2, detach=True, h=1e-2):
     return value_and_slope(value.square().sum(dim=1).mean())
 
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["check"]
+# @title Check your answer
 answer = loss_by_differences(u_net, *test_batch)
 if torch.is_tensor(answer) and answer.requires_grad:
     answer = value_and_slope(answer)

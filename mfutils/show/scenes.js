@@ -32,8 +32,8 @@ function samples(dist, n, seed = 2) {
 
 // What colours a landing: the middle of the square or blob it is nearest to; itself where the data have no such parts.
 function parts(dist, xy) {
-  const middles = dist.board ? M.even(15, 0, 15).map(k => [k % 4 - 1.5, Math.floor(k / 4) - 1.5]).filter(([x, y]) => (x + y) % 2 != 0)
-    : dist.means
+  const squares = M.even(15, 0, 15).map(k => [k % 4 - 1.5, Math.floor(k / 4) - 1.5])
+  const middles = dist.board ? squares.filter(([x, y]) => (x + y) % 2 != 0) : dist.means
   if (middles.length > 12) return xy
   return flat(rows(xy).map(([x, y]) => middles.reduce((p, q) =>
     Math.hypot(q[0] - x, q[1] - y) < Math.hypot(p[0] - x, p[1] - y) ? q : p)))
@@ -93,7 +93,8 @@ const SCENES = {
       const place = who ? all && parts(dist, all.slice(-2 * crowd)) : parts(dist, x.slice(0, 2 * crowd))
       const move = (a, b) => ({ z: M.flow(v, a, b, 1, first, 50).map(part => clipped(part, -3, 3)) })
       return { words: `t = ${two(t)}. Arrows: −v, the way points move toward data, at an eighth of their length. The ring is one ` +
-                      `point in the field: now at ${pair(at)}, in the end at ${pair(line.slice(-2))}. Colours: where a point ends.`, squares: [{
+                      `point in the field: now at ${pair(at)}, in the end at ${pair(line.slice(-2))}. ` +
+                      "Colours: where a point ends.", squares: [{
         title: who ? "a crowd that follows the field" : "travellers on straight roads", color: "data", layers: [
           { as: "points", place, xy: who ? all ? inField(all, t) : [] : onRoads.slice(0, 2 * crowd) },
           { as: "arrows", color: "ink", width: 1.2, xy: arrows }, { as: "lines", color: "flow_matching", width: 2.5, xy: line }],
@@ -194,14 +195,18 @@ const SCENES = {
     const z = noise(MANY), targets = data.map(({ dist }) => samples(dist, MANY))
     return ({ which, cell }) => {
       const nfe = columns[cell % columns.length], row = Math.floor(cell / columns.length), { label, color, solver } = methods[row]
-      const { name, networks, dist } = data[which], place = destinations(later, dist, z, which), described = networks[networks[row]] ?? networks[row]  // another's place, or its own
+      const { name, networks, dist } = data[which], place = destinations(later, dist, z, which)
+      const described = networks[networks[row]] ?? networks[row]  // another's place, or its own
       const net = typeof described == "string" ? shared(described) : described, said = texts[which][cell]
       const points = said && net && later("samples", `${which} ${cell}`, () => ({ described: net, solver, points: z,
         times: M.even(solver == "midpoint" ? nfe / 2 : nfe) }))
-      const words = `${name}: ${label}, ${nfe} NFE, ${said ? `${about} ${said}` : "not made"}. Colours: where the exact flow would take each point.`
+      const words = `${name}: ${label}, ${nfe} NFE, ${said ? `${about} ${said}` : "not made"}. ` +
+                    "Colours: where the exact flow would take each point."
       return { words, squares: [
-                  { title: label, note: `${nfe} NFE`, color, layers: [{ as: "points", place, color: "noise", xy: said ? points ?? z : [] }] },
-                  { title: "target", color: "data", layers: [{ as: "points", place: parts(dist, targets[which]), xy: targets[which] }] }],
+                  { title: label, note: `${nfe} NFE`, color,
+                    layers: [{ as: "points", place, color: "noise", xy: said ? points ?? z : [] }] },
+                  { title: "target", color: "data",
+                    layers: [{ as: "points", place: parts(dist, targets[which]), xy: targets[which] }] }],
         cells: { key: "cell", rows: methods.map(({ label }) => label), columns: columns.map(n => `${n} NFE`), texts: texts[which] } }
     }
   },

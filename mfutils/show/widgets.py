@@ -106,9 +106,8 @@ def stages(samples, places, errors, distances, name="training step"):
     half = 0.5 / (len(errors[next(iter(errors))]) - 1)  # tiles are around their times
     ends = [-half, 1 + half]
     squares = [cloud(list(samples.values()), title, dict(k=1), "mean_flow", place=packed(few)),
-               dict(items=packed_small(each), titles=["error of u: r across, t up"], by=dict(k=1), share=0.8,
-                    color="mean_flow",
-                    highest=highest, view=[*ends, *ends], **{"as": "tiles"})]
+               dict(items=packed_small(each), titles=["error of u: r across, t up"], by=dict(k=1), color="mean_flow",
+                    share=0.8, highest=highest, view=[*ends, *ends], **{"as": "tiles"})]
     words = [f"{name} {stage}: {distances[stage]}. Largest error {most(errors[stage]):.2f}; yellow is {highest:.2f}."
              for stage in samples]
     return choices(squares, words, dict(k=1), dict(k=0), [slider("k", name, samples)], play="k")
