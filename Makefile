@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PIP_USER := 0
 unexport PYTHONSAFEPATH PYTHONPATH
 
-.PHONY: help setup lab test test-all notebooks handout colab site weights sweep digits bench results usage badges picture lint clean
+.PHONY: help setup lab test test-all notebooks handout colab site weights sweep digits maps bench results usage badges picture lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ sweep: setup  ## break the recipe in some fifty ways, two distributions, five se
 
 digits: setup  ## train the networks of the digits (twenty minutes; goes on where it was interrupted)
 	$(BIN)/python -m experiments.digits
+
+maps: setup  ## teach the flow map by some twenty losses, and by rivals (two hours; goes on where it was interrupted)
+	$(BIN)/python -m experiments.maps
 
 bench: setup  ## measure what a training step costs, and what quality costs (five minutes)
 	$(BIN)/python -m experiments.bench

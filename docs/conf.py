@@ -19,7 +19,8 @@ REPOSITORY, SITE = PROJECT["tool"]["mean-flows"]["repository"], PROJECT["tool"][
 PICTURE = re.compile(r'src="data:image/png;base64,([^"]*)"')
 THUMBNAILS = {  # which of a page's pictures stands on the front page
     "01_flow": 15, "02_average_velocity": 6, "03_flow_matching": 12, "04_mean_flow": 17, "05_comparison": 7,
-    "06_playground": 0, "07_inside_the_loss": 3, "08_break_it": 7, "10_pixels": 1, "11_density": 1}
+    "06_playground": 0, "07_inside_the_loss": 3, "08_break_it": 7, "09_flow_maps": 0,
+    "10_pixels": 1, "11_density": 1}
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)]+)\)")  # a link to a file that is not on the site
 
 project = html_title = "Mean Flows"

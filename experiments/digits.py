@@ -10,15 +10,14 @@ import io
 import json
 import statistics
 import time
-from functools import partial
 from itertools import product
 from pathlib import Path
 
 import torch
 
-from mfutils import euler, gaussian, midpoint, sample, sliced_w2
+from mfutils import euler, gaussian, midpoint, sample
 from mfutils.lab.digits import FOLDER, METHODS, PIXELS, RECIPE, image, load, rows, train_method, weights_file
-from mfutils.lab.judges import accuracy, copying, frechet_distance, nearest, precision, recall
+from mfutils.lab.judges import AGAINST_HELD_OUT, accuracy, nearest, scores
 
 from . import engine
 
@@ -28,8 +27,6 @@ SCALES = 1.0, 1.25, 1.5, 2.0, 2.5, 3.0
 LONGER = 18_000  # steps, for two methods: what more training brings
 SETS = 10  # of as many images as are held out, of the same classes; a score is the mean over the sets
 PAIRS = 400  # of sets of real digits, for the noise floor
-SCORES = dict(frechet=frechet_distance, sliced_w2=partial(sliced_w2, n_directions=256),  # against what is held out
-              precision=precision, recall=recall)
 JOBS = [dict(floor="digits", pairs=PAIRS),
         *(dict(method=method, seed=seed, **RECIPE) for seed, method in product(SEEDS, METHODS)),
         *(dict(method=method, seed=seed, **RECIPE | dict(n_steps=LONGER))
@@ -45,12 +42,12 @@ def floor(pairs):
     """What real digits score. Sets of training digits, with the classes of those held out, against these: the mean, and
     the 95 % quantile of means of `SETS` sets, as scores are. The others: those held out, against the training set."""
     training, held_out = load()
-    generator, found = torch.Generator().manual_seed(0), {metric: [] for metric in SCORES}
+    generator, found = torch.Generator().manual_seed(0), {metric: [] for metric in AGAINST_HELD_OUT}
     for _ in range(pairs):
         order = torch.randperm(len(training.images), generator=generator)
         chosen = torch.cat([order[training.classes[order] == c][:int((held_out.classes == c).sum())]
                             for c in range(10)])
-        for metric, function in SCORES.items():
+        for metric, function in AGAINST_HELD_OUT.items():
             found[metric].append(function(training.images[chosen], held_out.images))
     floors = {}
     for metric, values in found.items():
@@ -84,16 +81,9 @@ def trained(method, seed, **recipe):
 
 def by_steps(u, z_1, nfe, per_step=1):
     """A dict from metric to (number of evaluations → score)."""
-    (training, held_out), classes = load(), load()[1].classes
-    found = {}
+    classes, found = load()[1].classes.repeat(SETS), {}
     for n in nfe:
-        images = image(sample(u, z_1, n // per_step))
-        sets = images.split(len(classes))
-        score = dict(accuracy=accuracy(images, classes.repeat(SETS)), copying=copying(images),
-                     nearest=nearest(images, training.images)[0].mean().item())
-        for metric, function in SCORES.items():
-            score[metric] = statistics.mean(function(part, held_out.images) for part in sets)
-        for metric, value in score.items():
+        for metric, value in scores(image(sample(u, z_1, n // per_step)), classes, SETS).items():
             found.setdefault(metric, {})[n] = round(value, 5)
     return found
 

@@ -54,9 +54,10 @@ def sample_r_t(n, p_equal=0.5, p_zero=0.0, draw=torch.rand, generator=None):
     return torch.where(row > 1 - p_zero, 0.0, r), t
 
 
-def total_derivative(u, z, r, t, v):
+def total_derivative(u, z, r, t, v, dr=0.0, dt=1.0):
     """u(z, r, t) and du/dt = (∂u/∂z) v + ∂u/∂t, the JVP with tangents (v, 0, 1) (Geng et al. 2025, eq. 8).
 
+    dr, dt: other tangents (v, dr, dt) for other identities: with (0, 1, 0) the derivative is ∂u/∂r (notebook 9).
     u: any function of (z, r, t) that PyTorch can differentiate forward. `MeanVelocityMLP` brings a derivative by hand,
     with the same numbers sooner and without gradient; it is taken where the network says that it holds.
     z, v: (n, d).  r, t: numbers or (n, 1), 0 ≤ r ≤ t ≤ 1.  Returns two tensors (n, d).
@@ -67,11 +68,11 @@ def total_derivative(u, z, r, t, v):
     if v.shape != z.shape:
         raise ValueError(f"v must have the shape of z, {tuple(z.shape)}; got {tuple(v.shape)}.")
     if hasattr(type(u), "by_hand") and u.by_hand():  # of its class: a wrapper may hand on what is another's
-        return u.total_derivative(z, r, t, v)
+        return u.total_derivative(z, r, t, v, dr, dt)
     if (inner := uncompiled(u)) is not u:
-        return total_derivative(inner, z, r, t, v)
+        return total_derivative(inner, z, r, t, v, dr, dt)
     try:
-        value, dudt = torch.func.jvp(u, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
+        value, dudt = torch.func.jvp(u, (z, r, t), (v, torch.full_like(r, dr), torch.full_like(t, dt)))
         check_like("u(z, r, t)", value, z)
         return value, dudt
     except RuntimeError as error:

@@ -56,10 +56,10 @@ class MeanVelocityMLP(MLP):
                 and type(self.net) is nn.Sequential and called_as_written(self.net, LAYERS[nn.Sequential])
                 and all(map(is_linear_or_gelu, self.net)))
 
-    def total_derivative(self, z, r, t, v):
+    def total_derivative(self, z, r, t, v, dr=0.0, dt=1.0):
         """u(z, r, t) and du/dt along (v, 0, 1), both (n, d), forward mode by hand: first the values h through the
         layers, then their rates of change dh. The derivative carries no gradient; the losses want none."""
-        tangents = v, torch.zeros_like(r), torch.ones_like(t)
+        tangents = v, torch.full_like(r, dr), torch.full_like(t, dt)
         if getattr(self.features, "__func__", None) is MeanVelocityMLP.linear:  # the tangents go the way of the values
             h, dh = self.features(z, r, t), self.features(*tangents)
         else:

@@ -48,11 +48,12 @@ def linked(link):
 
 
 def weights_for(notebook):
-    """The files of mfutils/weights that a notebook loads: networks that it names, or all; what was swept; digits."""
+    """The files of mfutils/weights that a notebook loads: networks that it names, or all; records; digits."""
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     named = re.findall(r'load_pretrained\("(\w+)", "(\w+)"', source)
     folder = ROOT / "mfutils" / "weights"
-    others = {"mfutils.lab.cases": {*folder.glob("sweep.*")}, "import digits": {*folder.glob("digits*")}}
+    others = {"mfutils.lab.cases": {*folder.glob("sweep.*")}, "mfutils.lab.maps": {*folder.glob("maps.*")},
+              "import digits": {*folder.glob("digits*")}}
     wanted = set().union(*(files for word, files in others.items() if word in source))
     if source.count("load_pretrained(") > len(named) or re.search(r"\b(load_record|recorded)\(", source):
         return sorted({*folder.iterdir()}.difference(*others.values()) | wanted)

@@ -4,11 +4,11 @@ import re
 import statistics
 
 from mfutils import DISTRIBUTIONS, METHODS, load_record, recorded
-from mfutils.lab import digits
+from mfutils.lab import digits, maps
 from mfutils.show.plots import in_words
 from tools.course import ROOT
 
-RECORD, DIGITS = load_record(), digits.load_record()
+RECORD, DIGITS, MAPS = load_record(), digits.load_record(), maps.load_maps()
 NAMES = {name: in_words(name) for name in DISTRIBUTIONS}
 DIGIT_METRICS = {"accuracy": "Accuracy", "frechet": "Fréchet distance", "sliced_w2": "Sliced W2",
                  "precision": "Precision", "recall": "Recall", "nearest": "Distance to the nearest training digit",
@@ -188,6 +188,49 @@ def digits_part():
                      + f"\n\n{of_digits(metric)}" for metric, name in DIGIT_METRICS.items())
 
 
+def of_seeds(values):
+    """Mean and spread of a record's tensor, or in how many runs it diverged."""
+    lost = int(values.isnan().sum())
+    return f"{lost} of {len(values)} diverged" if lost else spread(values.tolist())
+
+
+def flow_maps():
+    """Every loss, by data and metric."""
+    text, nfe = "", (1, 2, 4, 8)
+    for data in ("checkerboard", "spiral", "digits"):
+        metrics = ("map_error", "total_variation", "sliced_w2") if data != "digits" else DIGIT_METRICS
+        for metric in metrics:
+            columns = nfe if metric in {"map_error", "total_variation", "sliced_w2", "frechet"} else (1,)
+            rows = {loss: {f"{n} NFE": of_seeds(maps.taught(data, loss, metric, n)) for n in columns}
+                    for loss in maps.LOSSES}
+            if metric == "map_error":
+                for loss, row in rows.items():
+                    row["error of u"] = of_seeds(maps.taught(data, loss, "field_error"))
+            text += f"\n**{in_words(data)}, {DIGIT_METRICS.get(metric, in_words(metric))}**\n\n{table(rows)}\n"
+    return text
+
+
+def flow_maps_at_equal_cpu():
+    """One evaluation after fewer steps, which take the CPU seconds of "Eulerian, pair"."""
+    metrics = dict.fromkeys(("checkerboard", "spiral"), ("map_error", "total_variation")) | {"digits": ("frechet",)}
+    shorter = {(run["data"], run["loss"], run["n_steps"]): None for run in MAPS["runs"] if "loss" in run
+               and run["n_steps"] != MAPS["recipe"][run["data"]]["n_steps"]}
+    rows = {}
+    for data, loss, n_steps in [*((data, "Eulerian, pair", None) for data in metrics), *shorter]:
+        steps = n_steps or MAPS["recipe"][data]["n_steps"]
+        for metric in metrics[data]:
+            rows.setdefault(f"{in_words(data)}, {in_words(metric)}", {})[loss] = (
+                f"{of_seeds(maps.taught(data, loss, metric, 1, steps))} ({steps:,} steps)")
+    return "\n\n".join(table({loss: {label: text} for loss, text in row.items()}, "one evaluation")
+                       for label, row in rows.items())
+
+
+def rivals():
+    return table({name: {f"{in_words(data)}, {in_words(metric)}, {nfe} NFE":
+                         of_seeds(maps.rival(data, name, metric, nfe)) for data in ("checkerboard", "spiral")
+                         for metric in ("total_variation", "sliced_w2") for nfe in (1, 4)} for name in maps.rivals()})
+
+
 def results_page():
     seconds = {in_words(method): {"CPU seconds": f"{statistics.median(values):.0f}"} for method in METHODS
                if (values := [run["seconds"] for run in RECORD["runs"]
@@ -247,6 +290,21 @@ Total variation:
 
 ## From mean flow to self-distillation, one factor at a time
 {one_factor()}
+
+## One map, many losses
+
+Notebook 9. From mfutils/weights/maps.json, which `make maps` makes, {MAPS["cpu_hours"]} CPU hours of training: every
+loss of `mfutils.lab.maps`, five seeds, a short recipe of {MAPS["recipe"]["checkerboard"]["n_steps"]:,} steps of 1,024
+points in the plane and {MAPS["recipe"]["digits"]["n_steps"]:,} of 512 images. Consistency losses sample with fresh
+noise between their steps. A run has diverged where a loss or the samples are not finite or far away.
+{flow_maps()}
+**At equal CPU.** As many steps as take the CPU seconds of "Eulerian, pair", for losses that cost a tenth more or less.
+
+{flow_maps_at_equal_cpu()}
+
+**Rivals.** All in the CPU seconds of 6,000 steps of flow matching, those of a teacher included.
+
+{rivals()}
 
 ## Digits
 

@@ -140,7 +140,7 @@ class ResidualMLP(nn.Module):
         return (called_as_written(self, ResidualMLP.as_written)
                 and all(isinstance(layer, nn.Linear) and is_linear_or_gelu(layer) for layer in layers))
 
-    def total_derivative(self, z, r, t, v):
+    def total_derivative(self, z, r, t, v, dr=0.0, dt=1.0):
         """u(z, r, t) and du/dt along (v, 0, 1), both (n, 64 + condition), forward mode by hand as in `MeanVelocityMLP`:
         first the values h, then their rates of change dh, which carry no gradient."""
         h, before = self.first(torch.cat([z, t, t - r], dim=1)), []
@@ -148,8 +148,8 @@ class ResidualMLP(nn.Module):
             before.append(up(h))
             h = h + down(gelu(before[-1]))
         with torch.no_grad():
-            one = torch.ones_like(t)
-            dh = torch.cat([v, one, one], dim=1) @ self.first.weight.T
+            dr, dt = torch.full_like(r, dr), torch.full_like(t, dt)
+            dh = torch.cat([v, dt, dt - dr], dim=1) @ self.first.weight.T
             for up, down, a in zip(self.up, self.down, before):
                 dh = dh + gelu_backward(dh @ up.weight.T, a) @ down.weight.T
             dudt = dh @ self.last.weight.T

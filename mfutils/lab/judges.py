@@ -1,11 +1,13 @@
 """Judges of small images: a classifier and what it sees, distances between sets of images, and signs of copying."""
 
 import functools
+import statistics
 
 import numpy as np
 import torch
 from sklearn.neural_network import MLPClassifier
 
+from ..metrics import sliced_w2
 from .digits import load
 
 
@@ -66,3 +68,18 @@ def copying_by_chance(images, repeats=400, generator=None):
     n = len(training.images)
     return torch.stack([(torch.randperm(n + len(held_out.images), generator=generator) < n)[which].float().mean()
                         for _ in range(repeats)])
+
+
+AGAINST_HELD_OUT = dict(frechet=frechet_distance, sliced_w2=functools.partial(sliced_w2, n_directions=256),
+                        precision=precision, recall=recall)
+
+
+def scores(images, classes, sets):
+    """What all judges say of images (n, 64) that should be of these classes (n,): a dict. Those that compare with the
+    held-out digits take equally many at a time, and their mean over so many sets."""
+    training, held_out = load()
+    found = dict(accuracy=accuracy(images, classes), copying=copying(images),
+                 nearest=nearest(images, training.images)[0].mean().item())
+    for metric, function in AGAINST_HELD_OUT.items():
+        found[metric] = statistics.mean(function(part, held_out.images) for part in images.chunk(sets))
+    return found

@@ -21,8 +21,10 @@ from .plots import (
     chord,
     color,
     dots,
+    end_names,
     in_our_style,
     in_text,
+    near,
     painted,
     planes,
     scale,
@@ -172,9 +174,9 @@ def targets(panels, places):
 
 
 @in_our_style
-def triangles(values, highest, label):
+def triangles(values, highest, label, width=None):
     """Values over the triangle r ≤ t on one scale: a dict from title to (k, k), by t and then r, NaN where r > t."""
-    pictures = {title: Figure(figsize=[abreast(len(values))] * 2) for title in values}
+    pictures = {title: Figure(figsize=[width or abreast(len(values))] * 2) for title in values}
     for fig, value in zip(pictures.values(), values.values()):
         ax = fig.add_axes((0.1, 0.1, 0.89, 0.89))
         half = 0.5 / (len(value) - 1)
@@ -325,3 +327,65 @@ def chords(path, intervals):
     for ax, (r, t) in zip(axes, intervals):
         chord(ax, path, *(round((1 - s) * (len(path) - 1)) for s in (t, r)))
     return pictures
+
+
+@in_our_style
+def cuts(path, r, t, panels):
+    """One jump in two pieces: a dict from title to (time of the cut, a step that stands for a piece: its start (2,) and
+    the step (2,), or None).
+
+    path: (k + 1, 2), the states at times 1, 1 − 1/k, …, 0.
+    """
+    def state(s):
+        return path[round((1 - s) * (len(path) - 1))]
+
+    pictures, axes = planes(panels)
+    for ax, (s, step) in zip(axes, panels.values()):
+        near(ax, path)
+        z_t, z_s, z_r = map(state, (t, s, r))
+        arrows(ax, z_r[None], (z_t - z_r)[None], SAMPLES, 0.014)
+        for start, end in ((z_r, z_s), (z_s, z_t)):
+            arrows(ax, start[None], (end - start)[None], INK, 0.008)
+        if step:
+            arrows(ax, step[0][None], step[1][None], METHOD["flow_matching"], 0.012)
+        end_names(ax, z_t, z_r)
+    return pictures
+
+
+FAMILIES = {"Eulerian": METHOD["mean_flow"], "Lagrangian": METHOD["self_distilled_mean_flow"], "semigroup": "#882255",
+            "discrete": METHOD["improved_mean_flow"], "α-Flow": METHOD["improved_mean_flow"], "consistency": DATA}
+
+
+@in_our_style
+def strips(panels, xlabel, perfect=None):
+    """Values of several seeds in a row each, on one logarithmic scale: a dict from title to (a dict from label to
+    (seeds,)), in the colour of the identity that the label begins with; and one from title to what is perfect."""
+    pictures = {}
+    for title, rows in panels.items():
+        pictures[title], ax = chart(0.27 * len(rows) + 0.7)
+        for i, (label, values) in enumerate(rows.items()):
+            colour = FAMILIES.get(label.split(",")[0], INK)
+            ax.axhline(i, color=NOISE, linewidth=0.5, alpha=0.4, zorder=0)
+            ax.plot(values, [i] * len(values), "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
+            ax.plot(values.mean(), i, "|", color=colour, markersize=11, markeredgewidth=2)
+        if perfect:
+            ax.axvline(perfect[title], color=INK, linestyle="--", linewidth=1)
+        ax.set(xscale="log", xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
+        ax.set_yticks(range(len(rows)), rows, fontsize=11)
+        ax.tick_params(axis="y", length=0)
+        low, high = ax.get_xlim()
+        ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10) if low <= tick <= high]
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+    return pictures
+
+
+@in_our_style
+def curves(lines, xlabel, ylabel, colours, styles=()):
+    """Curves on logarithmic heights, named in a legend: a dict from label to {x: height}, a colour for each."""
+    fig, ax = chart(3.9)
+    for (label, line), colour, style in zip(lines.items(), colours, itertools.chain(styles, itertools.repeat("-"))):
+        ax.plot(list(line), list(line.values()), style, color=colour, label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
+    fig.legend(loc="outside upper left")
+    return fig

@@ -164,6 +164,41 @@ const SCENES = {
     }
   },
 
+  // A jump from t to r, and the same jump cut at s, a share of the way up from r to t. Blue: the velocity instead of the
+  // average, on either piece. In the triangle, the two pieces are the other corners of a rectangle whose last is (s, s).
+  cut({ dist, starts }) {
+    const { v } = M.field(dist), K = 200, all = starts.map(start => timed(v, start, K))
+    const names = ["the cut is near r: Lagrangian", "the cut is anywhere: semigroup", "the cut is near t: Eulerian"]
+    return ({ rt: [r, t], s: share, k }) => {
+      const line = all[k], s = r + share * (t - r), [zt, zs, zr] = [t, s, r].map(time => at(line, time))
+      const early = v(...zr, Math.max(r, M.T_MIN)).map(part => (s - r) * part)
+      const late = v(...zt, Math.max(t, M.T_MIN)).map(part => (t - s) * part), landing = minus(zt, late)
+      const nearest = (a, b) => rows(line).map(([x, y], i) => [Math.hypot(x - a, y - b), 1 - i / K])
+        .reduce((p, q) => q[0] < p[0] ? q : p)[1]
+      const handle = (name, place, time, color, to) => ({ name, at: place, color, says: two(time),
+        move: (x, y) => to(nearest(x, y)), nudge: step => to(clipped(time + 0.02 * step, 0, 1)) })
+      return { words: `r = ${two(r)}, s = ${two(s)}, t = ${two(t)}: (t − r) u = ${pair(minus(zt, zr))} is ${pair(minus(zt, zs))} ` +
+                      `from t to s plus ${pair(minus(zs, zr))} from s to r. Straight along v, the first piece is off by ` +
+                      `${two(miss(landing, zs))}, the second by ${two(miss(plus(zr, early), zs))}; ` +
+                      `${names[Math.floor(clipped(share, 0, 0.99) * 10 / 3)] ?? names[2]}.`,
+        buttons: { "t moves": { s: 0.96 }, "cut in the middle": { s: 0.5 }, "r moves": { s: 0.04 },
+                   "another point": { k: (k + 1) % all.length } }, squares: [
+        { title: "one jump, cut at s", color: "mean_flow", view: around(line), layers: [
+          { as: "lines", color: "noise", xy: line },
+          { as: "arrows", color: "flow_matching", width: 3, xy: [...zr, ...early, ...landing, ...late] },
+          { as: "arrows", color: "mean_flow", width: 4, short: 11, xy: [...zr, ...minus(zt, zr)] },
+          { as: "arrows", color: "ink", width: 2.2, short: 11, xy: [...zr, ...minus(zs, zr), ...zs, ...minus(zt, zs)] },
+          { as: "text", xy: zt, text: "z\u209c", shift: [-14, 18] }, { as: "text", xy: zs, text: "z\u209b", shift: [14, 22] },
+          { as: "text", xy: zr, text: "z\u1d63", shift: [14, -8] }],
+          handles: [handle("z at time t", zt, t, "noise", time => ({ rt: [r, Math.max(time, r)] })),
+                    handle("z at time r", zr, r, "data", time => ({ rt: [Math.min(time, t), t] })),
+                    handle("the cut s", zs, s, "ink", time => t > r ? { s: clipped((time - r) / (t - r), 0, 1) } : {})] },
+        triangle([r, t], [{ as: "lines", color: "ink", width: 2, xy: [r, t, s, t, s, s, r, s, r, t] },
+          { as: "points", color: "ink", size: 5, xy: [s, t, r, s] },
+          { as: "points", color: "flow_matching", size: 5, xy: [r, r, t, t] }])] }
+    }
+  },
+
   // The chord from a fixed z_r swings while t grows by dt. Where each choice of tangents sends its tip, by the exact u.
   swing({ dist, start, r, dt, tangents }) {
     const { v, u } = M.field(dist), line = timed(v, start, 400), view = around(line), h = 1e-4, zr = at(line, r)

@@ -50,6 +50,13 @@ def one_point(point):
     return only
 
 
+def cut(dist, starts):
+    """A jump from t to r, and the same jump in two pieces: the cut can be dragged along the path, and so can both ends;
+    in the triangle of (r, t), what each piece stands for. starts (k, 2): the noise points to choose from."""
+    data = dict(dist=exact(dist), starts=shapes.plane_points(starts).tolist())
+    return Panel("cut", data, dict(rt=[0.1, 0.9], s=0.5, k=0), [], glide=["s"])
+
+
 def swing(dist, start, r, dt, tangents):
     """The chord from z_r swings while t grows by dt; and where tangents (v, a, b), given as (a, b), send its tip."""
     if not 0 <= r < r + 0.02 + dt < 1:
@@ -111,6 +118,21 @@ def stages(samples, places, errors, distances, name="training step"):
     words = [f"{name} {stage}: {distances[stage]}. Largest error {most(errors[stage]):.2f}; yellow is {highest:.2f}."
              for stage in samples]
     return choices(squares, words, dict(k=1), dict(k=0), [slider("k", name, samples)], play="k")
+
+
+def film(errors):
+    """The errors over the triangle r ≤ t of several networks as they are trained, bright is large: a dict from title to
+    (a dict from step to values (k, k) by t, then r, NaN where r > t)."""
+    highest = max(most(values) for one in errors.values() for values in one.values())
+    steps, half = list(next(iter(errors.values()))), 0.5 / (len(next(iter(next(iter(errors.values())).values()))) - 1)
+    ends = [-half, 1 + half]
+    squares = [dict(items=packed_small(torch.stack([values.flatten() for values in one.values()])), titles=[title],
+                    by=dict(k=1), color="ink", highest=highest, view=[*ends, *ends], **{"as": "tiles"})
+               for title, one in errors.items()]
+    words = [f"step {step}, largest error: "
+             + ", ".join(f"{title} {most(one[step]):.2f}" for title, one in errors.items())
+             + f". Yellow is {highest:.2f}; r across, t up." for step in steps]
+    return choices(squares, words, dict(k=1), dict(k=0), [slider("k", "training step", steps)], play="k")
 
 
 def most(values):

@@ -234,6 +234,15 @@ def test_the_words_hold_the_true_numbers(show):
     page.wait_for_function("document.querySelector('.mf-words').textContent.includes('against')")
     assert numbers(settled(page)[0]) == pytest.approx([(one - end).norm().item() for one in by_net], abs=0.011)
 
+    z, (r, s, t) = torch.tensor([[1.5, -1.2]], dtype=torch.float64), (0.1, 0.5, 0.9)
+    z_t, z_s, z_r = (flow_map(board, z, time, 1.0, n_steps=50) for time in (t, s, r))
+    whole, late, early = (mean_velocity(board, here, low, high)[0] * (high - low)
+                          for here, low, high in ((z_t, r, t), (z_t, s, t), (z_s, r, s)))
+    straight = [(late - (t - s) * board.velocity(z_t, t)).norm(), (early - (s - r) * board.velocity(z_r, r)).norm()]
+    said = numbers(settled(show("cut"))[0])  # r, s, t, the jump, its pieces, and how far a straight step is off
+    assert said == pytest.approx([r, s, t, *whole.tolist(), *late.tolist(), *early.tolist(), *straight], abs=0.011)
+    torch.testing.assert_close(whole, late + early, atol=1e-4, rtol=0)
+
     torch.manual_seed(1)
     landed = sample(MeanVelocityMLP(16, 2), torch.tensor([[0.8, 0.6]]), 1)[0]
     assert numbers(settled(show("explore"))[0])[:2] == pytest.approx(landed.tolist(), abs=0.011)

@@ -59,7 +59,7 @@ def imports(path):
 FLAT = ["checks", "data", "exact", "flow", "nets", "checkpoints", "training", "metrics", "exercises", "methods",
         "records", "lists", "shapes"]
 SERVICES = {"checkpoints", "records", "lists", "shapes"}  # what is read from files and written; the rest is the lesson
-ROOMS = {"mfutils": FLAT, "mfutils.lab": ["recipe", "cases", "solvers", "digits", "judges"],
+ROOMS = {"mfutils": FLAT, "mfutils.lab": ["recipe", "cases", "solvers", "maps", "digits", "judges"],
          "mfutils.show": ["plots", "figures", "canvas", "panel", "widgets"]}
 
 
