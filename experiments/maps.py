@@ -154,7 +154,10 @@ def of_images(data, seed, net, solve):
     classes = digits.load()[1].classes.repeat(SETS)
     eps, found = gaussian(len(classes), torch.Generator().manual_seed(1000 + seed), digits.PIXELS), {}
     for nfe in NFE:
-        images = digits.image(solve(digits.rows(eps, classes), nfe))
+        points = solve(digits.rows(eps, classes), nfe)
+        if not points.isfinite().all():
+            return dict(diverged=f"the samples of {nfe} steps are not finite")
+        images = digits.image(points)
         for metric, value in judges.scores(images, classes, SETS).items():
             found.setdefault(metric, {})[nfe] = round(value, 5)
     return found
@@ -176,18 +179,18 @@ def as_text(net):
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-# Rivals: u(z, r, t) from other pairs or from another teacher
+# Rivals: u(z, r, t) from other pairs or from another teacher. Few steps, so a short moving average, as above
 
 def direct(dist, seed, n_steps, method, matching=False):
     network, loss, times, with_average = METHODS[method]
     net, _ = train(network(), matched(loss) if matching else loss, dist.sample, times, n_steps=n_steps, seed=seed,
-                   with_average=with_average)
+                   ema_decay=0.99, with_average=with_average)
     return euler(net) if method == "flow_matching" else net
 
 
 def velocity_of(dist, seed, n_steps):
     network, loss, times, _ = METHODS["flow_matching"]
-    return train(network(), loss, dist.sample, times, n_steps=n_steps, seed=seed)[0]
+    return train(network(), loss, dist.sample, times, n_steps=n_steps, seed=seed, ema_decay=0.99)[0]
 
 
 def of_pairs(v_net, rows, _, t):
@@ -201,13 +204,13 @@ def once_more(dist, seed, of_teacher, n_steps):
     def draw(n, generator):
         return pairs[torch.randint(len(pairs), (n,), generator=generator)]
 
-    return euler(train(VelocityMLP(), of_pairs, draw, one_time, n_steps=n_steps, seed=seed)[0])
+    return euler(train(VelocityMLP(), of_pairs, draw, one_time, n_steps=n_steps, seed=seed, ema_decay=0.99)[0])
 
 
 def distilled(dist, seed, of_teacher, n_steps, loss):
     teacher = velocity_of(dist, seed, of_teacher)
     return train(MeanVelocityMLP(), loss_of(loss, n_steps, exact=torch.no_grad()(teacher)), dist.sample, two_times,
-                 n_steps=n_steps, seed=seed, with_average=True)[0]
+                 n_steps=n_steps, seed=seed, ema_decay=0.99, with_average=True)[0]
 
 
 # With steps that take the CPU seconds of flow matching's 6,000, those of a teacher included.
@@ -223,7 +226,7 @@ JOBS = [*(dict(loss=loss, data=name, seed=seed, **RECIPE[name]) for seed, name, 
         *(dict(loss=loss, data=name, seed=seed, **RECIPE[name] | dict(n_steps=n_steps))
           for seed, name in product(SEEDS, RECIPE) for loss, n_steps in AT_EQUAL_CPU[name].items()),
         *(dict(rival=rival, data=name, seed=seed, steps=steps)
-          for seed, name, (rival, (_, steps)) in product(SEEDS, ("checkerboard", "spiral"), RIVALS.items()))]
+          for seed, name, (rival, (_, steps)) in product(SEEDS[:3], ("checkerboard", "spiral"), RIVALS.items()))]
 
 
 def main(executor):

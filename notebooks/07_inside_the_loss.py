@@ -364,7 +364,7 @@ plots.table(table, corner="loss, marginal tangent")
 #
 # ## Self-distillation
 #
-# Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher; from data it learns only in the rows with $r=t$. This is the Eulerian form of self-distillation of flow maps ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), who find its Lagrangian form more stable, and let the gradient through the time derivative of the map, where we hold all of $\mathrm du/\mathrm dt$ fixed). The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
+# Why stop at the tangent? In the rows with $r<t$ the network's own velocity can stand in the *target* too. Then nothing in these rows is noisy. The network is its own teacher; from data it learns only in the rows with $r=t$. This is the Eulerian form of self-distillation of flow maps ([Boffi et al. 2025](https://arxiv.org/abs/2505.18825), who find its Lagrangian form more stable, and let the gradient through the time derivative of the map, where we hold all of $\mathrm du/\mathrm dt$ fixed; [notebook 9](09_flow_maps.ipynb) compares them). The price is a **bias**: where the teacher's velocity is wrong, so is the target, and no amount of
 # data in these rows corrects it. Two known additions go with it here.
 #
 # * The network changes at every step, so its velocity makes a shaky target. We use a slowly **moving average** of its weights instead.

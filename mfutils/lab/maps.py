@@ -33,14 +33,15 @@ def eulerian(u, z, r, t, v, tangent):
 
 
 def lagrangian(u, z, r, t, velocity):
-    """u = v(X, r) + (t − r) ∂u/∂r, with the velocity where the jump lands (Boffi et al. 2024, arXiv 2406.07507)."""
+    """u = v(X, r) + (t − r) ∂u/∂r, with the velocity where the jump lands (Boffi et al. 2024, arXiv 2406.07507, where
+    nothing is held fixed; Sabour et al. 2025, 2506.14603)."""
     value, dudr = total_derivative(u, z, r, t, 0 * z, dr=1.0, dt=0.0)
     return value - sg(velocity(sg(z - (t - r) * value), r) + (t - r) * dudr)
 
 
 def semigroup(u, z, r, t, s):
-    """u is the mean of u over [s, t] and u over [r, s], each by its length: one jump is two (shortcut models, arXiv
-    2410.12557, and SplitMeanFlow, 2507.16884)."""
+    """u is the mean of u over [s, t] and u over [r, s], each by its length: one jump is two (Frans et al. 2024, arXiv
+    2410.12557; Boffi et al. 2025, 2505.18825)."""
     with torch.no_grad():
         late = u(z, s, t)
         early = u(z - (t - s) * late, r, s)
@@ -114,27 +115,28 @@ def alpha_flow(u, z, r, t, pair, v, done):
 
 
 LOSSES = Choices({
-    # t moves. Mean flow (2505.13447); improved mean flow (2512.02012) in its boundary form; self-distilled, by itself or
-    # by its average, as Align Your Flow (2506.14603) does by a trained teacher; ESD of Boffi et al. (2505.18825)
+    # t moves. Mean flow (2505.13447); improved mean flow (2512.02012) in its boundary form; taught by itself, or by its
+    # average, as Align Your Flow (2506.14603) does by a trained teacher; ESD of Boffi et al. (2505.18825)
     "Eulerian, pair": Loss(by_pair),
     "Eulerian, own tangent": Loss(lambda u, z, r, t, pair, v, done: eulerian(u, z, r, t, pair, tangent=v(z, t))),
     "Eulerian, own": Loss(by_teacher),
     "Eulerian, average": Loss(by_teacher, "average"),
     "Eulerian, open": Loss(lambda u, z, r, t, pair, v, done: eulerian_open(u, z, r, t, v(z, t))),
     "Eulerian, exact": Loss(by_teacher, "exact"),
-    # r moves. All of the target held fixed; LSD of Boffi et al. (2505.18825); terminal velocity matching (2511.19797)
+    # r moves. All of the target held fixed, as in Align Your Flow's distillation; LSD of Boffi et al.; in the manner of
+    # terminal velocity matching (2511.19797), whose teacher is an average, too
     "Lagrangian, own": Loss(lambda u, z, r, t, pair, v, done: lagrangian(u, z, r, t, v)),
     "Lagrangian, open": Loss(lambda u, z, r, t, pair, v, done: lagrangian_open(u, z, r, t, v)),
     "Lagrangian, open, average": Loss(lambda u, z, r, t, pair, v, done: lagrangian_open(u, z, r, t, v), "average"),
     "Lagrangian, exact": Loss(lambda u, z, r, t, pair, v, done: lagrangian(u, z, r, t, v), "exact"),
     "Lagrangian, exact from 0.05": Loss(
         lambda u, z, r, t, pair, v, done: lagrangian(u, z, r, t, lambda z, s: v(z, s.clamp(min=0.05))), "exact"),
-    # Two jumps. SplitMeanFlow (2507.16884; its diagonal learns from a teacher); shortcut models (2410.12557), whose
-    # times are dyadic
+    # Two jumps: PSD of Boffi et al. SplitMeanFlow (2507.16884), whose diagonal learns from a trained teacher; shortcut
+    # models (2410.12557), whose times are dyadic
     "semigroup, random cut": Loss(at_random),
     "semigroup, middle": Loss(lambda u, z, r, t, pair, v, done: semigroup(u, z, r, t, (r + t) / 2)),
-    # t moves by a finite step. α-Flow (2510.20771), its α fixed, and falling; that of SoFlow (2512.15657) falls from
-    # 0.1 to 0.002; Euler mean flows (2602.02571)
+    # t moves by a finite step. α-Flow (2510.20771), with α fixed, which no paper does, and falling; that of SoFlow
+    # (2512.15657) falls from 0.1 to 0.002; Euler mean flows (2602.02571)
     "discrete, 1/2": Loss(by_step(1 / 2)),
     "discrete, 1/10": Loss(by_step(1 / 10)),
     "discrete, 1/50": Loss(by_step(1 / 50)),
@@ -286,5 +288,12 @@ def runs_of(data, **which):
 
 
 def numbers_of(runs, metric, nfe):
-    values = [run.get(metric, run.get("residual", {}).get(metric, math.nan)) for run in runs]
+    """Raises ValueError for a metric or a number of evaluations that was not measured."""
+    measured = next((run for run in runs if "diverged" not in run), {})
+    known = {key: value for part in (measured, measured.get("residual", {})) for key, value in part.items()
+             if isinstance(value, (int, float, Mapping))}
+    if measured and (metric not in known or isinstance(known[metric], Mapping) and str(nfe) not in known[metric]):
+        raise ValueError(f"the record has no {metric!r} of {nfe} evaluations; it has {', '.join(sorted(known))}, of "
+                         "1, 2, 4 and 8.")
+    values = [math.nan if "diverged" in run else run.get(metric, run.get("residual", {}).get(metric)) for run in runs]
     return torch.tensor([value[str(nfe)] if isinstance(value, Mapping) else value for value in values])

@@ -165,7 +165,7 @@ const SCENES = {
   },
 
   // A jump from t to r, and the same jump cut at s, a share of the way up from r to t. Blue: the velocity instead of the
-  // average, on either piece. In the triangle, the two pieces are the other corners of a rectangle whose last is (s, s).
+  // average on the short piece. In the triangle both pieces are corners of a rectangle, and the blue velocities on r = t.
   cut({ dist, starts }) {
     const { v } = M.field(dist), K = 200, all = starts.map(start => timed(v, start, K))
     const names = ["the cut is near r: Lagrangian", "the cut is anywhere: semigroup", "the cut is near t: Eulerian"]
@@ -180,12 +180,13 @@ const SCENES = {
       return { words: `r = ${two(r)}, s = ${two(s)}, t = ${two(t)}: (t − r) u = ${pair(minus(zt, zr))} is ${pair(minus(zt, zs))} ` +
                       `from t to s plus ${pair(minus(zs, zr))} from s to r. Straight along v, the first piece is off by ` +
                       `${two(miss(landing, zs))}, the second by ${two(miss(plus(zr, early), zs))}; ` +
-                      `${names[Math.floor(clipped(share, 0, 0.99) * 10 / 3)] ?? names[2]}.`,
-        buttons: { "t moves": { s: 0.96 }, "cut in the middle": { s: 0.5 }, "r moves": { s: 0.04 },
+                      `${names[share < 0.2 ? 0 : share > 0.8 ? 2 : 1]}.`,
+        buttons: { "t moves": { s: 0.88 }, "cut in the middle": { s: 0.5 }, "r moves": { s: 0.12 },
                    "another point": { k: (k + 1) % all.length } }, squares: [
         { title: "one jump, cut at s", color: "mean_flow", view: around(line), layers: [
           { as: "lines", color: "noise", xy: line },
-          { as: "arrows", color: "flow_matching", width: 3, xy: [...zr, ...early, ...landing, ...late] },
+          { as: "arrows", color: "flow_matching", width: 3, alpha: share ** 2, xy: [...landing, ...late] },
+          { as: "arrows", color: "flow_matching", width: 3, alpha: (1 - share) ** 2, xy: [...zr, ...early] },
           { as: "arrows", color: "mean_flow", width: 4, short: 11, xy: [...zr, ...minus(zt, zr)] },
           { as: "arrows", color: "ink", width: 2.2, short: 11, xy: [...zr, ...minus(zs, zr), ...zs, ...minus(zt, zs)] },
           { as: "text", xy: zt, text: "z\u209c", shift: [-14, 18] }, { as: "text", xy: zs, text: "z\u209b", shift: [14, 22] },
@@ -195,7 +196,8 @@ const SCENES = {
                     handle("the cut s", zs, s, "ink", time => t > r ? { s: clipped((time - r) / (t - r), 0, 1) } : {})] },
         triangle([r, t], [{ as: "lines", color: "ink", width: 2, xy: [r, t, s, t, s, s, r, s, r, t] },
           { as: "points", color: "ink", size: 5, xy: [s, t, r, s] },
-          { as: "points", color: "flow_matching", size: 5, xy: [r, r, t, t] }])] }
+          { as: "points", color: "flow_matching", size: 2 + 5 * share, xy: [t, t] },
+          { as: "points", color: "flow_matching", size: 7 - 5 * share, xy: [r, r] }])] }
     }
   },
 

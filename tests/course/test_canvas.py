@@ -238,7 +238,8 @@ def test_the_words_hold_the_true_numbers(show):
     z_t, z_s, z_r = (flow_map(board, z, time, 1.0, n_steps=50) for time in (t, s, r))
     whole, late, early = (mean_velocity(board, here, low, high)[0] * (high - low)
                           for here, low, high in ((z_t, r, t), (z_t, s, t), (z_s, r, s)))
-    straight = [(late - (t - s) * board.velocity(z_t, t)).norm(), (early - (s - r) * board.velocity(z_r, r)).norm()]
+    straight = [(late - (t - s) * board.velocity(z_t, t)).norm().item(),
+                (early - (s - r) * board.velocity(z_r, r)).norm().item()]
     said = numbers(settled(show("cut"))[0])  # r, s, t, the jump, its pieces, and how far a straight step is off
     assert said == pytest.approx([r, s, t, *whole.tolist(), *late.tolist(), *early.tolist(), *straight], abs=0.011)
     torch.testing.assert_close(whole, late + early, atol=1e-4, rtol=0)

@@ -234,3 +234,7 @@ def test_unknown_names_are_refused_with_those_there_are():
         maps.taught("checkerboard", "Euler", "map_error")
     with pytest.raises(ValueError, match="the record has no run with"):
         maps.taught("crescent", "Eulerian, pair", "map_error", n_steps=3)
+    with pytest.raises(ValueError, match="the record has no 'tv' of 1 evaluations; it has .*total_variation"):
+        maps.taught("checkerboard", "Eulerian, pair", "tv")
+    with pytest.raises(ValueError, match="no 'map_error' of 3 evaluations"):
+        maps.taught("checkerboard", "Eulerian, pair", "map_error", 3)
