@@ -359,7 +359,8 @@ FAMILIES = {"Eulerian": METHOD["mean_flow"], "Lagrangian": METHOD["self_distille
 @in_our_style
 def strips(panels, xlabel, perfect=None):
     """Values of several seeds in a row each, on one logarithmic scale: a dict from title to (a dict from label to
-    (seeds,)), in the colour of the identity that the label begins with; and one from title to what is perfect."""
+    (seeds,), NaN where a run diverged), in the colour of the identity that the label begins with; and one from title to
+    what is perfect."""
     pictures = {}
     for title, rows in panels.items():
         pictures[title], ax = chart(0.27 * len(rows) + 0.7)
@@ -367,14 +368,19 @@ def strips(panels, xlabel, perfect=None):
             colour = FAMILIES.get(label.split(",")[0], INK)
             ax.axhline(i, color=NOISE, linewidth=0.5, alpha=0.4, zorder=0)
             ax.plot(values, [i] * len(values), "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
-            ax.plot(values.mean(), i, "|", color=colour, markersize=11, markeredgewidth=2)
+            ax.plot(values.mean(), i, "|", color=colour, markersize=11, markeredgewidth=2)  # none if one is NaN
+            if lost := int(values.isnan().sum()):
+                ax.annotate(f"{lost} of {len(values)} diverged", (0.03, i), xycoords=("axes fraction", "data"),
+                            va="center", color=INK, fontsize=11)
         if perfect:
             ax.axvline(perfect[title], color=INK, linestyle="--", linewidth=1)
         ax.set(xscale="log", xlabel=xlabel, ylim=(len(rows) - 0.4, -0.6))
         ax.set_yticks(range(len(rows)), rows, fontsize=11)
         ax.tick_params(axis="y", length=0)
         low, high = ax.get_xlim()
-        ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10) if low <= tick <= high]
+        ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 20) if low <= tick <= high]
+        if len(ticks) < 2:
+            ticks = [tick / 20 for tick in range(1, 100) if low <= tick / 20 <= high]
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
     return pictures

@@ -30,11 +30,10 @@ def test_the_record_holds_every_job_once():
 
 def test_fewer_steps_take_the_cpu_seconds_of_mean_flow():
     """Within the noise of a machine that did other work too."""
-    for data, every in table.AT_EQUAL_CPU.items():
-        full = table.RECIPE[data]["n_steps"]
+    for data in ("checkerboard", "spiral"):
         goal = statistics.median(taught(data, "Eulerian, pair", "seconds").tolist())
-        for loss, n_steps in every.items():
-            assert n_steps < 0.93 * full
+        for loss, n_steps in table.AT_EQUAL_CPU.items():
+            assert n_steps < 0.93 * table.RECIPE[data]["n_steps"]
             assert statistics.median(taught(data, loss, "seconds", 1, n_steps).tolist()) == pytest.approx(goal, rel=0.3)
 
 

@@ -96,6 +96,8 @@ def test_the_derivative_by_hand_is_that_of_forward_mode_and_the_condition_stays(
     by_torch = torch.func.jvp(net, (z, r, t), (v, torch.zeros_like(r), torch.ones_like(t)))
     assert torch.allclose(u, by_torch[0])
     assert torch.allclose(dudt, by_torch[1])
+    of_r = torch.func.jvp(net, (z, r, t), (0 * v, torch.ones_like(r), torch.zeros_like(t)))[1]
+    assert torch.allclose(net.total_derivative(z, r, t, 0 * v, dr=1.0, dt=0.0)[1], of_r)
     assert dudt[:, :64].abs().min() > 0
     assert u.requires_grad
     assert not dudt.requires_grad

@@ -114,6 +114,18 @@ def test_four_total_derivatives_agree(u_net, batch):
     assert not by_hand.requires_grad
 
 
+def test_other_tangents_give_other_derivatives(u_net, batch):
+    x, eps, r, t = batch
+    z, v = interpolate(x, eps, t)
+    for dr, dt in ((1.0, 0.0), (-0.5, 2.0)):
+        _, by_hand = total_derivative(u_net, z, r, t, v, dr, dt)
+        _, forward = total_derivative(lambda *point: u_net(*point), z, r, t, v, dr, dt)
+        h = 1e-5
+        ahead, behind = (u_net(z + k * v, r + k * dr, t + k * dt) for k in (h, -h))
+        torch.testing.assert_close(by_hand, forward)
+        torch.testing.assert_close(by_hand, (ahead - behind) / (2 * h), atol=1e-8, rtol=0)
+
+
 def test_torch_func_jvp_still_has_the_gradient_through_the_derivative(u_net, batch):
     x, eps, r, t = batch
     z, v = interpolate(x, eps, t)
