@@ -214,8 +214,8 @@ RIVALS = {"flow matching": (partial(direct, method="flow_matching"), [6_000]),
           "flow matching, matched pairs": (partial(direct, method="flow_matching", matching=True), [2_150]),
           "mean flow, matched pairs": (partial(direct, method="mean_flow", matching=True), [2_050]),
           "rectified flow, once more": (once_more, [3_000, 2_530]),
-          "distilled, Eulerian": (partial(distilled, loss="Eulerian, exact"), [3_000, 2_150]),
-          "distilled, Lagrangian": (partial(distilled, loss="Lagrangian, exact"), [3_000, 2_150])}
+          "Eulerian, learned teacher": (partial(distilled, loss="Eulerian, exact"), [3_000, 2_150]),
+          "Lagrangian, learned teacher": (partial(distilled, loss="Lagrangian, exact"), [3_000, 2_150])}
 JOBS = [*(dict(loss=loss, data=name, seed=seed, **RECIPE[name]) for seed, name, loss in product(SEEDS, RECIPE, LOSSES)),
         *(dict(loss=loss, data=name, seed=seed, **RECIPE[name] | dict(n_steps=n_steps))
           for seed, name, (loss, n_steps) in product(SEEDS, ("checkerboard", "spiral"), AT_EQUAL_CPU.items())),

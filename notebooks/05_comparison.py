@@ -386,7 +386,7 @@ for method in MEAN_FLOWS:
           f"{statistics.mean(three):.2f} ± {statistics.stdev(three):.2f} (three seeds; low: good)")
 
 # %% [markdown]
-# All tables by solver and by steps, with spreads: [results, and how they were measured](../docs/results.md).
+# All tables by solver and by steps, with spreads: [results, and how they were measured](../docs/results.md). Rivals with other pairs, one of them ahead in the plane at equal CPU: [notebook 9](09_flow_maps.ipynb#rivals).
 
 # %% [markdown]
 # ## Exercises

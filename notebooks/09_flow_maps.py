@@ -257,7 +257,7 @@ print(f"improved mean flow {improved_mean_flow_loss(net, *batch).item():.4f}  "
 #
 # ## Who learned what
 #
-# All got mean flow's recipe: network, data, times (consistency: all jumps to $r=0$), squared error, 2,500 steps, five seeds. The papers add weights and schedules: this compares identities, not papers. **Predict:** which identity does a perfect teacher help: (a) both, (b) the Eulerian only, (c) the Lagrangian only?
+# All got mean flow's recipe: network, data, times (consistency: only $r=0$, renoised between), squared error, 2,500 steps (digits: 1,000), five seeds. Papers add weights and schedules: we compare identities, not papers. **Predict:** which identity does a perfect teacher help: (a) both, (b) the Eulerian only, (c) the Lagrangian only?
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw most of them by three measures
@@ -274,20 +274,20 @@ for label, metric, nfe in (("map error, one step", "map_error", 1), ("total vari
         label, floors if nfe == 2 else None)
 rows["digits, one step"] = figures.strips({"digits": {loss: taught("digits", loss, "frechet")
                                                       for loss in shown}}, "Fréchet distance")
-plots.show(rows, "Seven charts of dots, a row for each loss, five seeds each. By map error the Eulerians are "
-                 "best and the exact teacher helps them; on the board it is the worst of the Lagrangians. By "
+plots.show(rows, "Seven charts of dots, a row for each loss, five seeds each. By map error Eulerians and "
+                 "consistency are best, and the exact teacher helps them; on the board it is the worst of the Lagrangians. By "
                  "total variation in two steps the self-taught Lagrangians lead. On the digits consistency is "
-                 "best, and the network as its own teacher diverged.", guess=True)
+                 "best, and the network's own v diverged.", guess=True)
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
 # (b). On the board the exact velocity lowers the Eulerian's map error from its own 0.110 to 0.087, and doubles the Lagrangian's, from 0.170 to 0.357: **A and B** had the perfect teacher.
 #
-# * With the same teacher, the Eulerian leads by map error and sliced W2, the Lagrangian by total variation *of two steps*, on both data, beyond 2.8 standard errors.
-# * The semigroup, without any derivative, keeps up with mean flow.
+# * Own against own, the Eulerian leads by map error and sliced W2, the Lagrangian by total variation *of two steps*, on both data, beyond 2.8 standard errors.
+# * The semigroup, without derivatives, keeps up with mean flow in the plane only.
 # * Held at $\alpha=\frac12$ (no paper does) one jump is useless, though the loss is *lower* than mean flow's, 4.1 against 5.5: losses with different noise cannot be compared.
-# * At mean flow's rate half of the open Eulerian runs diverged; on digits all whose teacher was the network of this very step. All rows: [results](../docs/results.md).
+# * Of open Eulerian runs half diverged; on digits all whose $v$ was the network's of this step. All rows: [results](../docs/results.md).
 #
 # </details>
 #
@@ -315,7 +315,7 @@ plots.table(counted, corner="one step")
 # %% [markdown]
 # ## Where the error sits
 #
-# The error of $u$ over the triangle, board, five seeds. Network A's loss is bright all along $r=0$:
+# The error of $u$ over the triangle, board, five seeds. That of A's loss is bright for $r\le0.1$:
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the errors over the triangle
@@ -326,7 +326,7 @@ plots.show(figures.triangles(errors, 0.3, "rms error of u"),
            "Eight triangles of errors, one for each loss.")
 
 # %% [markdown]
-# And while they learn? The Eulerian takes what it knows from the diagonal at $(t,t)$, the Lagrangian from $(r,r)$. **Predict:** does $u$ get right (a) from the diagonal upward, (b) from the diagonal to the left, (c) otherwise?
+# And during training? The Eulerian takes what it knows from the diagonal at $(t,t)$, the Lagrangian from $(r,r)$. **Predict:** does $u$ get right (a) from the diagonal upward, (b) from the diagonal to the left, (c) otherwise?
 
 # %%
 watched, states = {}, maps.exact_states(board, gaussian(300, torch.Generator().manual_seed(5)))
@@ -344,7 +344,7 @@ plots.show(figures.triangles({name: watched[name][200] for name in watched}, 0.6
            "Three triangles at step 200, much the same: dark at the upper right, bright at the lower left.", guess=True)
 
 # %% [markdown]
-# *At step 200.* Where is the error in the end, and in whose top row?
+# *At step 200.* Where is the error at the end? Whose top row is brightest?
 
 # %%
 widgets.film(watched)
@@ -373,7 +373,7 @@ plots.table(matrix, corner="taught by; residual", guess=True)
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# The self-taught Lagrangians do, by far; of the Eulerian residual many leave the same. And a small Lagrangian residual does not make a small map error.
+# The self-taught Lagrangians do, by far; of the Eulerian residual several leave similarly little. And a small Lagrangian residual does not make a small map error.
 #
 # </details>
 #
@@ -422,11 +422,11 @@ plots.show(figures.triangles({name: off[name] for name in KINDS[:2]}, 6.0, "nois
 #
 # $$X_\theta-X=-\int_r^t e_E\,\mathrm{d}s, \qquad |X_\theta-X| \le \int_r^t |e_E|\,\mathrm{d}s .$$
 #
-# With the exact velocity errors add, and **nothing grows**. The Lagrangian follows its own landing, $\frac{\partial X_\theta}{\partial r}=v(X_\theta,r)+e_L$; one that is off sees another velocity, and Gronwall's factor comes in,
+# With the exact velocity errors add, and **nothing grows**. The Lagrangian follows its own landing, $\frac{\partial X_\theta}{\partial r}=v(X_\theta,r)+e_L$; a wrong one sees another velocity, and errors compound (Gronwall):
 #
 # $$|X_\theta-X| \le \int_r^t |e_L(s)|\,\exp\Big(\int_r^s \lambda\,\mathrm{d}\tau\Big)\mathrm{d}s,$$
 #
-# with $\lambda=\|\nabla v\|$, which grows like $1/\tau$ across edges of the data; or, sharper, the largest eigenvalue of the symmetric part of $-\nabla v$. **Predict,** for the mean flow of notebook 4: which bound is nearest to the truth at $r=0$: (a) Eulerian, (b) Lagrangian with the norm, (c) with the eigenvalue?
+# with $\lambda=\|\nabla v\|$, which grows like $1/\tau$ across edges of the data; or, sharper, how fast neighbours part: the largest symmetric eigenvalue of $-\nabla v$. **Predict,** for the mean flow of notebook 4: which bound is nearest to the truth at $r=0$: (a) Eulerian, (b) Lagrangian with the norm, (c) with the eigenvalue?
 
 # %%
 times = [(1 - k / 30) ** 1.5 for k in range(30)] + [0.002]
@@ -494,7 +494,7 @@ for name, values in bounds.items():
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (a). The norm takes the pull onto the data for growth; the eigenvalue knows its sign. And (a) comes from an equation: a wrong turn at a seam shows in the Eulerian residual with its full length. In the Lagrangian one it need not: a small error there can grow, and in the other square the velocity is right again. Take the jumps that end inside a wrong square, and add up both residuals on their way.
+# (a). The norm takes the pull onto the data for growth; the eigenvalue knows its sign. And (a) bounds an exact integral: along a wrong turn, Eulerian residuals add up to the whole miss. Lagrangian ones need not: a small error at the seam can grow, and in the other square the velocity is right again. Take the jumps that end inside a wrong square, and add up both residuals on their way.
 #
 # </details>
 
@@ -520,7 +520,7 @@ for name in ("Eulerian, pair", "Lagrangian, open", "Lagrangian, exact"):
 plots.table(lines_of, corner="inside a wrong square; medians")
 
 # %% [markdown]
-# The Eulerian residual exceeds the miss, as it must; the Lagrangian one does not. (With learned velocities, the W2 bounds of [Boffi et al.](https://arxiv.org/abs/2505.18825) have such a factor in both.)
+# Eulerian residuals exceed the miss, as they must; Lagrangian ones are at most equal. (With learned velocities, the W2 bounds of [Boffi et al.](https://arxiv.org/abs/2505.18825) have such a factor in both.)
 #
 # ## What a step costs
 
@@ -563,17 +563,18 @@ of_record = {}
 for name in ("Lagrangian, own", "Lagrangian, exact", "Lagrangian, exact from 0.05", "Eulerian, exact"):
     each = {f"{called}, {plots.in_words(metric)}": taught(data, name, metric)
             for data, called in data_names.items() for metric in ("map_error", "total_variation")}
-    each["digits, share of copies"] = taught("digits", name, "copying")
+    each |= {"digits, nearest in training": taught("digits", name, "copying"),
+             "digits, recall": taught("digits", name, "recall")}
     of_record[name] = {of: "diverged" if five.isnan().any() else f"{five.mean():.3f} ± {five.std():.3f}"
                        for of, five in each.items()}
 plots.table(of_record, corner="one step, five seeds")
 
 # %% [markdown]
-# It does: on the spiral the harm is gone, on the board most of it. A few rows had decided; the final loss was 20, not 2.3. (Weights might help as well.) In the 64 dimensions of the digits, "off the data" is everywhere: by the exact Lagrangian *every* image becomes a training image, from 0.05 on, too. By the exact Eulerian the share is 0.77, as by the pair; chance is 0.75 ([notebook 10](10_pixels.ipynb)).
+# It does: on the spiral the harm is gone, on the board most of it. A few rows ruled the loss: at the end 20, not 2.3. (Weights might help as well.) On the digits the exact flow itself copies ([notebook 10](10_pixels.ipynb)): by the exact Lagrangian every image lies nearest a training image, but recall is 0, from 0.05 on, too. By the exact Eulerian the share is 0.77, the pair's; chance is 0.75.
 #
 # ## Rivals
 #
-# Other ways to one step, all in the CPU seconds of 6,000 steps of flow matching, a teacher's included; three seeds. *Matched pairs*: noise goes to data by the shortest roads (minibatch optimal transport, half of the time here). *Rectified flow, once more*: flow matching on 50,000 pairs of noise and where a first flow takes it, in 16 midpoint steps. **Predict** the winner.
+# Other ways to one step, with steps for equal CPU seconds, a teacher's included; three seeds. *Matched pairs*: noise goes to data by the shortest roads (minibatch optimal transport, half of the time here). *Rectified flow, once more*: flow matching on 50,000 pairs of noise and where a first flow takes it, in 16 midpoint steps. **Predict** the winner.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the rivals
@@ -584,17 +585,17 @@ plots.table({name: {f"{called}, {plots.in_words(metric)}": f"{maps.rival(data, n
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# Rectified flow once more: in a third of the seconds it has the total variation of notebook 5's self-distilled networks. Its pairs belong together, so there is no noise to average and no derivative. The price: long walks, cheap here, and a ceiling, the first flow. Without a teacher, self-distilled mean flow has the best total variation; shorter roads help each loss.
+# Rectified flow once more: in a third of the seconds it has the total variation of notebook 5's self-distilled networks. Each noise has one landing: at $t=1$ nothing to average, and no derivative. The price: long walks, cheap here, and a ceiling, the first flow. Without a teacher, self-distilled mean flow has the best total variation; matched pairs help both losses.
 #
 # </details>
 #
 # ## What we have
 #
-# * One line, $(t-r)u=\int v$, cut at $s$: next to $t$ the **Eulerian**, next to $r$ the **Lagrangian**, between the **semigroup**. Self-taught losses live on their diagonal.
+# * One line, $(t-r)u=\int v$, cut at $s$: next to $t$ the **Eulerian**, next to $r$ the **Lagrangian**, between the **semigroup**. Self-taught, only the diagonal meets data.
 # * Only the Eulerian is linear in the velocity where the pair is: **mean flow needs no teacher.**
-# * By distance to the exact map the Eulerians lead, by total variation of two steps the Lagrangians. A perfect teacher, asked off the data, hurt.
+# * By distance to the exact map Eulerians lead, by total variation of two steps self-taught Lagrangians. A perfect teacher, asked off the data, hurt.
 # * With exact velocity Eulerian errors add; Lagrangian errors can feed on themselves.
-# * Where walks are cheap, **pairs of noise and landing** beat them all.
+# * With cheap walks, **pairs of noise and landing** win by total variation.
 #
 # ## Exercises
 #
@@ -619,7 +620,7 @@ check(identities, [3, 2, 1, 4],
             "In (c) the end is fixed at the data: which edge of the triangle is that, and what moves?"],
       mistakes={"In (b) the time that is differentiated is the end, s, at a fixed start.": [3, 1, 1, 4],
                 "In (c) the start moves, along the pair; there is no velocity at a landing.": [3, 2, 2, 4],
-                "In (d) there is a finite step, but along the pair's line: not two jumps.": [3, 2, 1, 3]})
+                "In (d) there is a finite step, but along the pair's road: not two jumps.": [3, 2, 1, 3]})
 
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true} tags=["solution"]
 # @title Solution
@@ -628,7 +629,7 @@ print("(a) shortcut models: the cut is in the middle.  (b) Lagrangian: the end m
       "it lands.\n(c) consistency training in continuous time: the Eulerian with r = 0.  (d) α-Flow.")
 
 # %% [markdown]
-# **2. The way back.** A network $w(z_r, r, t)$ shall take *data to noise*: $z_t=z_r+(t-r)\,w$. Differentiate $(t-r)\,w=\int_r^t v\,\mathrm{d}\tau$ along the path with respect to $r$. What is the target at a pair's own $z_r$, and is a pair allowed?
+# **2. The way back.** Let a network $w(z_r,r,t)$ take *data to noise*: $z_t=z_r+(t-r)\,w$. Differentiate $(t-r)\,w=\int_r^t v\,\mathrm{d}\tau$ along the path with respect to $r$. What is the target at a pair's own $z_r$, and is a pair allowed?
 
 # %%
 torch.manual_seed(2)

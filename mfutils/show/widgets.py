@@ -127,7 +127,7 @@ def film(errors):
     steps, half = list(next(iter(errors.values()))), 0.5 / (len(next(iter(next(iter(errors.values())).values()))) - 1)
     ends = [-half, 1 + half]
     squares = [dict(items=packed_small(torch.stack([values.flatten() for values in one.values()])), titles=[title],
-                    by=dict(k=1), color="ink", highest=highest, view=[*ends, *ends], **{"as": "tiles"})
+                    by=dict(k=1), color="ink", share=0.66, highest=highest, view=[*ends, *ends], **{"as": "tiles"})
                for title, one in errors.items()]
     words = [f"step {step}, largest error: "
              + ", ".join(f"{title} {most(one[step]):.2f}" for title, one in errors.items())
