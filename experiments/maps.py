@@ -87,6 +87,8 @@ def run_loss(job):
                             ema_decay=0.99, with_average=True, **recipe)
     except FloatingPointError as error:
         return dict(diverged=str(error))
+    if not all(part.isfinite().all() for part in net.parameters()):
+        return dict(diverged="the weights are not finite")
     found = dict(seconds=round(time.thread_time() - start, 1), last_loss=round(losses[-100:].mean().item(), 4))
     solve = partial(renoised, net, draw=fresh if of_digits else torch.randn_like) if edge else partial(sample, net)
     return found | (of_images if of_digits else of_plane)(data, seed, net, solve)
@@ -148,10 +150,7 @@ def of_images(data, seed, net, solve):
     classes = digits.load()[1].classes.repeat(SETS)
     eps, found = gaussian(len(classes), torch.Generator().manual_seed(1000 + seed), digits.PIXELS), {}
     for nfe in NFE:
-        points = solve(digits.rows(eps, classes), nfe)
-        if not points.isfinite().all():
-            return dict(diverged=f"the samples of {nfe} steps are not finite")
-        images = digits.image(points)
+        images = digits.image(solve(digits.rows(eps, classes), nfe))
         for metric, value in judges.scores(images, classes, SETS).items():
             found.setdefault(metric, {})[nfe] = round(value, 5)
     return found
