@@ -200,7 +200,7 @@ def test_the_record_is_complete():
     assert len(RECORD["runs"]) == len(trained)
     assert RECORD["recipe"] == d.RECIPE
     assert RECORD["pairs_of_floor"] >= 400
-    for method, metric in product(d.METHODS, ("accuracy", "nearest", "copying", *make_digits.SCORES)):
+    for method, metric in product(d.METHODS, ("accuracy", "nearest", "copying", *judges.AGAINST_HELD_OUT)):
         if method != "guided_mean_flow":
             assert all(len(d.recorded(method, metric, nfe)) == 3 for nfe in make_digits.NFE)
     for run in RECORD["runs"]:
