@@ -6,7 +6,6 @@ goes on where it was; with `--scheduler` the runs go to a Dask cluster (docs/clu
 """
 
 import base64
-import io
 import json
 import statistics
 import time
@@ -65,9 +64,7 @@ def trained(method, seed, **recipe):
     net.half().float()
     found = dict(seconds=round(time.thread_time() - start, 1))
     if seed == SEEDS[0]:
-        buffer = io.BytesIO()
-        torch.save({name: value.half() for name, value in net.state_dict().items()}, buffer)
-        found["network"] = base64.b64encode(buffer.getvalue()).decode()
+        found["network"] = engine.as_text(net)
     classes = load()[1].classes.repeat(SETS)
     eps = gaussian(len(classes), torch.Generator().manual_seed(1000 + seed), PIXELS)  # the same for all methods
     z_1 = rows(eps, classes)

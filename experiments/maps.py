@@ -120,7 +120,7 @@ def of_plane(data, seed, net, solve):
     if "diverged" in found:
         return found
     if (data, seed) == ("checkerboard", 0):
-        found["network"] = as_text(net)
+        found["network"] = engine.as_text(net)
     z, r, t = rows
     with torch.no_grad():
         found["field_error"] = round(rms(net(z, r, t) - exact), 5)
@@ -163,13 +163,6 @@ def fresh(x):
 
 def rms(difference):
     return difference.square().sum(dim=1).mean().sqrt().item()
-
-
-def as_text(net):
-    """The weights of a network in 16 bits, for a line of JSON."""
-    buffer = io.BytesIO()
-    torch.save({name: value.half() for name, value in net.state_dict().items()}, buffer)
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 # Rivals: u(z, r, t) from other pairs or from another teacher. Few steps, so a short moving average, as above

@@ -7,7 +7,6 @@ was; with `--scheduler` the runs go to a Dask cluster (engine.py).
 """
 
 import base64
-import io
 import json
 import time
 from functools import partial
@@ -97,20 +96,13 @@ def run(job):
 
     found = dict(seconds=round(seconds, 1))
     if seed == SEEDS[0] and job["n_steps"] == RECIPE["n_steps"]:
-        found["network"] = as_text(net)
+        found["network"] = engine.as_text(net)
     if job["method"] == "flow_matching":
         found |= dict(euler=scores(partial(sample, euler(net)), NFE),
                       midpoint=scores(partial(sample, midpoint(net)), NFE_OF_MIDPOINT, 2))
         return found | {solver: scores(partial(solve, net), NFE_OF_OTHERS[::per_step], per_step)
                         for solver, (solve, per_step) in SOLVERS.items()}
     return found | dict(own=scores(partial(sample, net), NFE))
-
-
-def as_text(net):
-    """The weights of a network in 16 bits, for a line of JSON. The scores hardly feel it: 0.7 % at most."""
-    buffer = io.BytesIO()
-    torch.save({name: value.half() for name, value in net.state_dict().items()}, buffer)
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def main(executor):

@@ -226,7 +226,7 @@ def matched(loss, group=128):
 
 def rectified(velocity, n, generator=None):
     """n pairs (x, ε) of what a velocity makes of its noise, by 16 midpoint steps, each (n, 2): the pairs of a second
-    training (rectified flow once more; Liu et al. 2022, arXiv 2209.03003)."""
+    training (rectified flow once more; Liu et al. 2023, arXiv 2209.03003)."""
     eps = gaussian(n, generator)
     return sample(midpoint(velocity), eps, 16), eps
 
@@ -262,7 +262,7 @@ def taught(data, loss, metric, nfe=1, n_steps=None):
 
 
 def rival(data, name, metric, nfe=1):
-    """The same of a rival, by the name that `rivals` gives: (5,)."""
+    """The same of a rival, by a name that `rivals` gives: (3,), one number per seed."""
     return numbers_of(runs_of(data, rival=name), metric, nfe)
 
 

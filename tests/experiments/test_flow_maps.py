@@ -1,13 +1,16 @@
 """The record of notebook 9: complete, made by these losses, and found again when it is measured or trained again."""
 
+import base64
+import io
 import math
 import statistics
 
 import pytest
 import torch
 
+from experiments import engine
 from experiments import maps as table
-from mfutils import DISTRIBUTIONS, flow_map, gaussian, sample, sliced_w2, total_variation
+from mfutils import DISTRIBUTIONS, MeanVelocityMLP, flow_map, gaussian, sample, sliced_w2, total_variation
 from mfutils.lab import maps
 from mfutils.lab.maps import LOSSES, load_taught, taught
 
@@ -74,6 +77,13 @@ def test_every_loss_and_rival_runs(data, monkeypatch):
             found = table.run(dict(rival=rival, data=data, seed=3, steps=[2 for _ in steps]))
             assert set(found) == {"seconds", *METRICS}
     table.truth.cache_clear()
+
+
+def test_a_network_in_a_line_of_json_comes_back_within_16_bits():
+    net = MeanVelocityMLP(8, 2)
+    weights = torch.load(io.BytesIO(base64.b64decode(engine.as_text(net))), weights_only=True)
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(weights[name].float(), value, rtol=1e-3, atol=1e-6)
 
 
 def test_a_diverged_network_is_written_down_as_such():
