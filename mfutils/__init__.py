@@ -11,6 +11,8 @@ from .data import DISTRIBUTIONS, GaussianMixture
 from .exact import flow_map, mean_velocity
 from .exercises import check
 from .flow import (
+    chords_of,
+    distilled_mean_flow_loss,
     euler,
     flow_matching_loss,
     improved_mean_flow_loss,
@@ -30,12 +32,12 @@ from .records import load_record, recorded
 from .training import Run, gaussian, train
 
 __all__ = [
-    "DISTRIBUTIONS", "METHODS", "GaussianMixture", "MeanVelocityMLP", "Run", "VelocityMLP", "check", "euler",
-    "field_error", "flow_map", "flow_matching_loss", "gaussian", "improved_mean_flow_loss", "interpolate",
-    "load_average", "load_pretrained", "load_record", "map_error", "mean_flow_loss", "mean_velocity", "midpoint",
-    "mixture_of_picture", "mixture_of_points", "mixture_of_text", "noise_floor", "one_time", "recorded", "sample",
-    "sample_r_t", "self_distilled_mean_flow_loss", "sliced_w2", "squared_uniform", "total_derivative",
-    "total_variation", "train", "train_method", "two_times",
+    "DISTRIBUTIONS", "METHODS", "GaussianMixture", "MeanVelocityMLP", "Run", "VelocityMLP", "check", "chords_of",
+    "distilled_mean_flow_loss", "euler", "field_error", "flow_map", "flow_matching_loss", "gaussian",
+    "improved_mean_flow_loss", "interpolate", "load_average", "load_pretrained", "load_record", "map_error",
+    "mean_flow_loss", "mean_velocity", "midpoint", "mixture_of_picture", "mixture_of_points", "mixture_of_text",
+    "noise_floor", "one_time", "recorded", "sample", "sample_r_t", "self_distilled_mean_flow_loss", "sliced_w2",
+    "squared_uniform", "total_derivative", "total_variation", "train", "train_method", "two_times",
 ]
 
 

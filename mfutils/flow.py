@@ -155,6 +155,20 @@ def self_distilled_mean_flow_loss(u_net, x, eps, r, t, u_average, p=0.5):
     return torch.where((r < t).squeeze(1), weighted(error, p, c=0.1), error).mean()
 
 
+def distilled_mean_flow_loss(u_net, chords, *unused, p=0.5):
+    """|u_net(z_t, r, t) − (z_t − z_r) / (t − r)|²: the average velocity by its definition, on paths that were walked
+    beforehand with another network's velocity (Luhman and Luhman 2021, arXiv 2101.02388, for whole jumps; Zheng et al.
+    2023, 2211.13449, for all times).
+
+    The target is exact for that velocity, and without noise; so `weighted` has the same minimiser.
+    chords: (n, 2 d + 2), rows of z_t, z_r, r < t, as `chords_of` draws them. What else `train` draws is not used.
+    """
+    z_t, z_r, r, t = split_chords(chords)
+    u = u_net(z_t, r, t)
+    check_like("u_net(z, r, t)", u, z_t)
+    return weighted((u - (z_t - z_r) / (t - r)).square().sum(dim=1), p).mean()
+
+
 def weighted(error, p, c=1e-3):
     """Per-sample squared errors (n,), each divided by (itself + c)^p held fixed (Geng et al. 2025, Section 4.3).
 
@@ -200,6 +214,39 @@ def sample(u, z_1, n_steps, return_path=False):
             if return_path:
                 path.append(z)
     return torch.stack(path) if return_path else z
+
+
+def split_chords(chords):
+    """z_t, z_r, r and t of the chords (n, 2 d + 2)."""
+    check_points("chords", chords)
+    d, odd = divmod(chords.shape[1] - 2, 2)
+    if d < 1 or odd:
+        raise ValueError(f"chords must have rows of z_t, z_r, r, t, shape (n, 2 d + 2); got {tuple(chords.shape)}. "
+                         "Give train data=chords_of(v, z_1).")
+    z_t, z_r, r, t = chords.split([d, d, 1, 1], dim=1)
+    columns(z_t, r=r, t=t)
+    return z_t, z_r, r, t
+
+
+def chords_of(v, z_1, n_steps=16):
+    """Walk the paths of a velocity v(z, t) once, from noise z_1 (N, d), by n_steps midpoint steps, and return what
+    `distilled_mean_flow_loss` learns from: draw(n, generator) → n chords (n, 2 d + 2). Half of them are whole jumps,
+    from t = 1 to r = 0; the others join any two of the n_steps + 1 states of a path."""
+    path = sample(midpoint(v), z_1, n_steps, return_path=True)
+
+    def draw(n, generator=None):
+        def below(highest):
+            return torch.randint(highest, (n,), generator=generator)
+
+        one, k = below(n_steps + 1), below(len(z_1))
+        other = (one + 1 + below(n_steps)) % (n_steps + 1)
+        whole = torch.rand(n, generator=generator) < 0.5
+        of_t = torch.minimum(one, other).masked_fill(whole, 0)  # states are counted from noise
+        of_r = torch.maximum(one, other).masked_fill(whole, n_steps)
+        r, t = (1 - number[:, None] / n_steps for number in (of_r, of_t))
+        return torch.cat([path[of_t, k], path[of_r, k], r, t], dim=1)
+
+    return draw
 
 
 @contextmanager

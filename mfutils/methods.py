@@ -9,6 +9,8 @@ import torch
 from .checks import Choices
 from .data import DISTRIBUTIONS
 from .flow import (
+    chords_of,
+    distilled_mean_flow_loss,
     euler,
     flow_matching_loss,
     improved_mean_flow_loss,
@@ -18,10 +20,12 @@ from .flow import (
     squared_uniform,
 )
 from .nets import MeanVelocityMLP, VelocityMLP
-from .training import train
+from .training import gaussian, train
 
 FOLDER = Path(__file__).parent / "weights"
 RECIPE = dict(n_steps=12_500, batch_size=1024)  # the rest is as `train` has it
+N_PATHS = 100_000  # that the distilled mean flow learns from
+OF_BOTH = "n_steps", "batch_size", "lr", "hidden_lr", "ema_decay", "device"  # settings of its teacher's training, too
 
 
 def one_time(n, generator):
@@ -35,12 +39,13 @@ def two_times(n, generator):
 
 
 class Method(NamedTuple):
-    """What to hand to `train`."""
+    """What to hand to `train`. teacher: the method whose paths are the data, if any; else pairs are."""
 
     network: Callable
     loss: Callable
     times: Callable
     with_average: bool = False
+    teacher: str | None = None
 
 
 METHODS = Choices(
@@ -48,6 +53,7 @@ METHODS = Choices(
     mean_flow=Method(MeanVelocityMLP, mean_flow_loss, two_times),
     improved_mean_flow=Method(MeanVelocityMLP, improved_mean_flow_loss, two_times),
     self_distilled_mean_flow=Method(MeanVelocityMLP, self_distilled_mean_flow_loss, two_times, with_average=True),
+    distilled_mean_flow=Method(MeanVelocityMLP, distilled_mean_flow_loss, one_time, teacher="flow_matching"),
 )
 
 
@@ -78,14 +84,24 @@ def train_method(distribution, method: str, seed: int = 0, **arguments):
     """Train as the shipped networks were; further arguments go to `train`. Returns (u, ready for `sample`; losses).
 
     distribution: a name, or anything with sample(n, generator) → (n, 2).
+    A method with a teacher trains that first, for as many steps; a checkpoint is of the second training.
     """
-    network, loss, times, with_average = METHODS[method]
-    data = DISTRIBUTIONS[distribution] if isinstance(distribution, str) else distribution
-    arguments = dict(loss=loss, data=data.sample, times=times, with_average=with_average, seed=seed,
-                     **RECIPE) | arguments
-    torch.manual_seed(seed)
-    net, losses = train(network(), **arguments)
+    dist = DISTRIBUTIONS[distribution] if isinstance(distribution, str) else distribution
+    net, losses = train_network(dist, METHODS[method], seed, **arguments)
     return euler(net) if method == "flow_matching" else net, losses
+
+
+def train_network(dist, method, seed, **arguments):
+    """The same for a `Method`, and the network as it is: for flow matching, v(z, t)."""
+    network, loss, times, with_average, teacher = method
+    data = dist.sample
+    if teacher:
+        settings = {key: arguments[key] for key in OF_BOTH if key in arguments}
+        v, _ = train_network(dist, METHODS[teacher], seed, **settings)
+        data = chords_of(v, gaussian(N_PATHS, torch.Generator().manual_seed(seed)))
+    torch.manual_seed(seed)
+    return train(network(), **dict(RECIPE, loss=loss, data=data, times=times, with_average=with_average, seed=seed)
+                 | arguments)
 
 
 def weights_file(distribution, method):

@@ -13,7 +13,7 @@ from mfutils.show.panel import shipped
 from tools.course import ROOT
 
 STATIC = ROOT / "docs" / "_static"
-METHOD, BOARD = "mean_flow", DISTRIBUTIONS["checkerboard"]
+METHOD, BOARD = "distilled_mean_flow", DISTRIBUTIONS["checkerboard"]
 
 
 def one_step():
@@ -23,7 +23,7 @@ def one_step():
     z_1 = gaussian(5000)
     exact = {name: flow_map(distribution, z_1, 0, 1) for name, distribution in DISTRIBUTIONS.items()}
     pictures = {"noise": dict.fromkeys(DISTRIBUTIONS, z_1)}
-    for method in ("flow_matching", "mean_flow", "self_distilled_mean_flow"):
+    for method in ("flow_matching", "mean_flow", METHOD):
         pictures[plots.in_words(method)] = {name: sample(load_pretrained(name, method), z_1, 1)
                                             for name in DISTRIBUTIONS}
     pictures["exact"] = exact
@@ -49,7 +49,7 @@ def card(noise, landing):
     """Noise, the way, and data: the picture of links to the site, 1200 × 630."""
     fig = Figure(figsize=(12, 6.3), layout="constrained")
     axes = fig.subplots(1, 3)
-    for ax, title in zip(axes, ("noise", "one step of a mean flow", "where it lands")):
+    for ax, title in zip(axes, ("noise", "one step of a distilled mean flow", "where it lands")):
         plots.plane(ax)
         ax.set_title(title, fontsize=16)
     colours = plots.by_place(plots.part(BOARD, flow_map(BOARD, noise, 0, 1)))

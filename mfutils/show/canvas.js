@@ -3,9 +3,11 @@
 // linked to it in the browser, and a plain one on a page (panels.js).
 const M = mathematics(), MOVING = 450, QUIET = 700  // ms: of a change of state; until the words are read out
 const LIGHT = { ink: "#222222", data: "#3D5A78", noise: "#858585", flow_matching: "#0072B2", mean_flow: "#D55E00",
-                improved_mean_flow: "#E69F00", self_distilled_mean_flow: "#009E73", pale: "#E8A87C", ground: "#ffffff" }
+                improved_mean_flow: "#E69F00", self_distilled_mean_flow: "#009E73", distilled_mean_flow: "#882255",
+                pale: "#E8A87C", ground: "#ffffff" }
 const DARK = { ink: "#ececec", data: "#9DBBD8", noise: "#9a9a9a", flow_matching: "#56B4E9", mean_flow: "#F08A3C",
-               improved_mean_flow: "#F5C04A", self_distilled_mean_flow: "#35CBA0", pale: "#8A5A3A", ground: "#1b1b1b" }
+               improved_mean_flow: "#F5C04A", self_distilled_mean_flow: "#35CBA0", distilled_mean_flow: "#DD85B3",
+               pale: "#8A5A3A", ground: "#1b1b1b" }
 const AROUND = ["1e8fee", "7a7cf0", "ac6ad8", "cd5cac", "de5774", "de602f", "bf7b0f", "9f8d0e", "699f08", "16a56e", "04a19b", "0a9cbc",
                 "1e8fee"].map(hex => [0, 2, 4].map(i => parseInt(hex.slice(i, i + 2), 16)))  // as plots.AROUND
 const CIVIDIS = [[0, 32, 77], [66, 77, 109], [124, 123, 120], [187, 173, 108], [255, 234, 70]]

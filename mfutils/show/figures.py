@@ -226,8 +226,8 @@ def quality_by_cost(panels, floors, ylabel):
         last, highest = (max(map(most, lines.values())) for most in (max, lambda curve: max(curve.values())))
         height, gap = 0, (1.6 * highest / mean) ** 0.065  # between two names
         for end, label in sorted((curve[max(curve)], label) for label, curve in lines.items()):
-            name = {"improved mean flow": "improved", "self-distilled mean flow": "self-distilled"}.get(
-                label, label.removeprefix("flow matching, "))
+            name = label.removeprefix("flow matching, ")
+            name = name.removesuffix(" mean flow")  # but the plain one
             ink = dict(color=in_text(label), fontsize=11)
             if "Euler" in label:
                 ax.annotate(name, (8, lines[label][8]), xytext=(7, 3), textcoords="offset points", **ink)

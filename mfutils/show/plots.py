@@ -24,7 +24,7 @@ from ..data import Checkerboard
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 METHOD = dict(flow_matching="#0072B2", mean_flow="#D55E00", improved_mean_flow="#E69F00",
-              self_distilled_mean_flow="#009E73")
+              self_distilled_mean_flow="#009E73", distilled_mean_flow="#882255")
 DATA, NOISE, SAMPLES, INK = "#3D5A78", "#999999", METHOD["mean_flow"], "#222222"
 STOPS = ["#1e8fee", "#7a7cf0", "#ac6ad8", "#cd5cac", "#de5774", "#de602f", "#bf7b0f", "#9f8d0e", "#699f08", "#16a56e",
          "#04a19b", "#0a9cbc", "#1e8fee"]  # equally light and strong all around (OKLCH .64, .17)

@@ -326,14 +326,15 @@ const SCENES = {
   },
 
   // The front page: steps along a velocity against one jump by an average velocity, from the same noise.
-  race({ data, steps, solvers }, { later, shared }) {
-    return ({ which, n, solver, z, rt: [r, t], seed }) => {
-      const { dist, networks, scores } = data[which], [v, u] = networks.map(shared), points = noise(1200, seed + 1)
+  race({ data, steps, solvers, colors }, { later, shared }) {
+    return ({ which, n, solver, jump: by, z, rt: [r, t], seed }) => {
+      const { dist, networks, left: scores, jumps } = data[which], points = noise(1200, seed + 1)
+      const [v, u] = [networks[0], networks[1 + by]].map(shared)
       const place = destinations(later, dist, points, `${which} ${seed}`)
       const name = solvers[solver], count = steps[n], nfe = count * (solver + 1), inOne = [...t < 1 ? [1] : [], t, r], whole = r == 0 && t == 1
-      const land = (slot, described, how, times) => described && later(slot, `${which} ${seed} ${how} ${times}`,
+      const land = (slot, described, how, times, key = "") => described && later(slot, `${which} ${seed} ${how} ${times} ${key}`,
         () => ({ described, solver: how, points, times }))
-      const left = land("left", v, name, M.even(count)), right = land("right", u, "jump", inOne)
+      const left = land("left", v, name, M.even(count)), right = land("right", u, "jump", inOne, by)
       const own = v && M.path(M.SOLVERS[name](M.field(v)), ...z, M.even(count)), jump = u && M.path(M.field(u).u, ...z, inOne)
       const truth = curve(M.field(dist).v, ...z), missed = states => two(miss(states.slice(-2), truth.slice(-2)))
       const speed = u && t - r < 0.02 && M.field(u).v(...jump.slice(-2), t).map(w => -w / 3)
@@ -353,7 +354,7 @@ const SCENES = {
             (speed ? "No distance: there u is the velocity (orange)." : "Top left in the triangle: the whole way at once.")
       return { words, buttons: { "new noise": { seed: seed + 1 } }, squares: [
         square("Follow the velocity", nfe, scores[solver][n], "flow_matching", left, own),
-        square("Jump by its average", inOne.length - 1, whole && scores[2], "self_distilled_mean_flow", right, jump, arrow),
+        square("Jump by its average", inOne.length - 1, whole && jumps[by], colors[by], right, jump, arrow),
         triangle([r, t])] }
     }
   },

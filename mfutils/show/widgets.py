@@ -252,17 +252,18 @@ def between(squares, grid):
 
 def race():
     """Steps along a learned velocity against one jump by a learned average velocity, from the same noise."""
+    jumps = dict(pairs="mean_flow", itself="self_distilled_mean_flow", paths="distilled_mean_flow")  # by what taught it
     data = []
     for name, dist in DISTRIBUTIONS.items():
         left = [[score(name, "flow_matching", n * per_step, solver) for n in STEPS]
                 for solver, per_step in (("euler", 1), ("midpoint", 2))]
-        data.append(dict(name=plots.in_words(name), dist=described(dist),
-                         networks=[f"{name}-flow_matching", f"{name}-self_distilled_mean_flow"],
-                         scores=[*left, score(name, "self_distilled_mean_flow", 1, "euler")]))
-    return Panel("race", dict(data=data, steps=STEPS, solvers=["Euler", "midpoint"]),
-                 dict(which=0, n=0, solver=0, z=[0.9, -0.3], rt=[0.0, 1.0], seed=0),
+        data.append(dict(name=plots.in_words(name), dist=described(dist), left=left,
+                         networks=[f"{name}-{method}" for method in ("flow_matching", *jumps.values())],
+                         jumps=[score(name, method, 1, "euler") for method in jumps.values()]))
+    return Panel("race", dict(data=data, steps=STEPS, solvers=["Euler", "midpoint"], colors=list(jumps.values())),
+                 dict(which=0, n=0, solver=0, jump=2, z=[0.9, -0.3], rt=[0.0, 1.0], seed=0),
                  [keys("which", "data", [one["name"] for one in data]), slider("n", "steps on the left", STEPS),
-                  keys("solver", "solver", ["Euler", "midpoint"])],
+                  keys("solver", "solver", ["Euler", "midpoint"]), keys("jump", "right learned from", list(jumps))],
                  glide=["seed"], shipped=[name for one in data for name in one["networks"]])
 
 

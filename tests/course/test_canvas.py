@@ -228,7 +228,7 @@ def test_the_words_hold_the_true_numbers(show):
 
     z = torch.tensor([[0.9, -0.3]])
     by_net = [sample(load_pretrained("checkerboard", method), z, 1)
-              for method in ("flow_matching", "self_distilled_mean_flow")]
+              for method in ("flow_matching", "distilled_mean_flow")]
     end = flow_map(board, z, 0.0, 1.0, n_steps=100)
     page = show("race")
     page.wait_for_function("document.querySelector('.mf-words').textContent.includes('against')")

@@ -10,12 +10,15 @@ from mfutils import (
     GaussianMixture,
     MeanVelocityMLP,
     VelocityMLP,
+    chords_of,
+    distilled_mean_flow_loss,
     euler,
     flow_matching_loss,
     gaussian,
     improved_mean_flow_loss,
     interpolate,
     mean_flow_loss,
+    mean_velocity,
     midpoint,
     sample,
     sample_r_t,
@@ -185,6 +188,34 @@ def test_the_self_distilled_loss_trusts_the_average_where_r_is_below_t_and_the_d
     actual = self_distilled_mean_flow_loss(u_net, x, eps, r, t, average)
     gradients_agree(actual, expected, u_net)
     assert torch.autograd.grad(actual, average.net[0].bias, allow_unused=True) == (None,)
+
+
+def test_chords_join_states_of_the_exact_paths_and_half_of_them_are_whole(generator):
+    dist = GaussianMixture([[1.0, -0.5], [-1.0, 0.5]], sd=0.5)  # smooth: sixteen midpoint steps are nearly exact
+    z_1 = gaussian(500, generator).double()
+    draw = chords_of(dist.velocity, z_1, n_steps=16)
+    z_t, z_r, r, t = draw(4000, generator).split([2, 2, 1, 1], dim=1)
+    assert (r < t).all()
+    assert (r * 16 % 1 == 0).all()
+    whole = ((r == 0) & (t == 1)).squeeze()
+    assert whole.double().mean() == pytest.approx(0.5 + 0.5 * 2 / (17 * 16), abs=0.03)
+    lengths = (t - r)[~whole].mean().item() * 16
+    assert lengths == pytest.approx(5.93, abs=0.25)  # 6 for two of seventeen; the whole ones are left out
+    assert all((z_1 == start).all(dim=1).any() for start in z_t[whole][:50])
+    torch.testing.assert_close((z_t - z_r) / (t - r), mean_velocity(dist, z_t, r, t), atol=0.03, rtol=0)
+    assert draw(10, torch.Generator().manual_seed(1)).equal(draw(10, torch.Generator().manual_seed(1)))
+
+
+def test_the_distilled_loss_is_zero_at_the_average_velocity_and_weighs_like_a_distance(u_net, generator):
+    dist = GaussianMixture([[1.0, -0.5]], sd=0.4)
+    z_t, (r, t) = gaussian(40, generator).double(), sample_r_t(40, p_equal=0, generator=generator)
+    r, t = r.double(), t.double()
+    u = mean_velocity(dist, z_t, r, t)
+    chords = torch.cat([z_t, z_t - (t - r) * u, r, t], dim=1)
+    assert distilled_mean_flow_loss(lambda z, r, t: mean_velocity(dist, z, r, t), chords) < 1e-12
+    error = (u_net(z_t, r, t) - u).square().sum(dim=1)
+    expected = (error / (error.detach() + 1e-3).sqrt()).mean()
+    gradients_agree(distilled_mean_flow_loss(u_net, chords, torch.zeros(40, 6), t), expected, u_net)
 
 
 def test_with_r_equal_t_every_mean_flow_loss_is_flow_matching(u_net, average, batch):
