@@ -1,7 +1,7 @@
 """Teach the flow map by every loss of `mfutils.lab.maps`: `make maps`, two hours on two cores.
 
 The board, the spiral and the digits, five seeds; in the plane also for as many steps as take the CPU seconds of mean
-flow, and, three seeds, by rivals that have other pairs or a teacher. It writes mfutils/weights/maps.json, what was
+flow, and by rivals that have other pairs or a teacher. It writes mfutils/weights/maps.json, what was
 measured, and maps.pt, the networks of the first seed on the board in 16 bits. Interrupted, it goes on where it was;
 with `--scheduler` the runs go to a Dask cluster (docs/cluster.md says how).
 """
@@ -21,12 +21,15 @@ from mfutils import (
     METHODS,
     MeanVelocityMLP,
     VelocityMLP,
+    chords_of,
+    distilled_mean_flow_loss,
     euler,
     flow_map,
     flow_matching_loss,
     gaussian,
     interpolate,
     mean_velocity,
+    midpoint,
     one_time,
     sample,
     sample_r_t,
@@ -63,6 +66,13 @@ RECIPE = dict(checkerboard=dict(n_steps=2_500, batch_size=1024), spiral=dict(n_s
 # Steps that take the CPU seconds of "Eulerian, pair", where these differ by more than a tenth; measured side by side.
 AT_EQUAL_CPU = {"Eulerian, average": 2_300, "Lagrangian, own": 2_270, "Lagrangian, open": 1_430,
                 "Lagrangian, open, average": 1_400, "semigroup, random cut": 2_270, "semigroup, middle": 2_270}
+
+
+def velocity_on(dist):
+    """The exact velocity, for times from 0 on."""
+    return lambda z, t: dist.velocity(z, t.clamp(min=T_MIN))
+
+
 def run(job):
     """What one job found, as a dictionary for JSON."""
     return run_rival(**job) if "rival" in job else run_loss(job)
@@ -73,7 +83,7 @@ def run_loss(job):
     recipe = {key: value for key, value in job.items() if key not in ("loss", "data", "seed")}
     of_digits, edge = data == "digits", LOSSES[name].edge
     dist = digits.load()[0] if of_digits else DISTRIBUTIONS[data]
-    loss = loss_of(name, job["n_steps"], exact=lambda z, t: dist.velocity(z, t.clamp(min=T_MIN)))
+    loss = loss_of(name, job["n_steps"], exact=velocity_on(dist))
     p_equal, draw = (0.5, torch.rand) if of_digits else (0.625, squared_uniform)
 
     def times(n, generator):
@@ -125,7 +135,7 @@ def of_plane(data, seed, net, solve):
     with torch.no_grad():
         found["field_error"] = round(rms(net(z, r, t) - exact), 5)
         residuals = dict(eulerian=eulerian(net, z, r, t, v, tangent=v), semigroup=semigroup(net, z, r, t, (r + t) / 2),
-                         lagrangian=lagrangian(net, z, r, t, lambda z, t: dist.velocity(z, t.clamp(min=T_MIN))))
+                         lagrangian=lagrangian(net, z, r, t, velocity_on(dist)))
     found["residual"] = {name: round(part.norm(dim=1).median().item(), 5) for name, part in residuals.items()}
     errors = over_triangle(net, dist, states).tolist()
     return found | dict(triangle=[[round(value, 4) for value in row[:j + 1]] for j, row in enumerate(errors)])
@@ -168,14 +178,14 @@ def rms(difference):
 # Rivals: u(z, r, t) from other pairs or from another teacher. Few steps, so a short moving average, as above
 
 def direct(dist, seed, n_steps, method, matching=False):
-    network, loss, times, with_average = METHODS[method]
+    network, loss, times, with_average, _ = METHODS[method]
     net, _ = train(network(), matched(loss) if matching else loss, dist.sample, times, n_steps=n_steps, seed=seed,
                    ema_decay=0.99, with_average=with_average)
     return euler(net) if method == "flow_matching" else net
 
 
 def velocity_of(dist, seed, n_steps):
-    network, loss, times, _ = METHODS["flow_matching"]
+    network, loss, times, *_ = METHODS["flow_matching"]
     return train(network(), loss, dist.sample, times, n_steps=n_steps, seed=seed, ema_decay=0.99)[0]
 
 
@@ -193,26 +203,55 @@ def once_more(dist, seed, of_teacher, n_steps):
     return euler(train(VelocityMLP(), of_pairs, draw, one_time, n_steps=n_steps, seed=seed, ema_decay=0.99)[0])
 
 
+def on_paths(dist, seed, of_teacher, n_steps):
+    """Distilled mean flow. Without steps of a teacher, on paths of the exact velocity."""
+    velocity = velocity_of(dist, seed, of_teacher) if of_teacher else velocity_on(dist)
+    draw = chords_of(velocity, gaussian(N, torch.Generator().manual_seed(seed)))
+    return train(MeanVelocityMLP(), distilled_mean_flow_loss, draw, one_time, n_steps=n_steps, seed=seed,
+                 ema_decay=0.99)[0]
+
+
+def on_their_rows(dist, seed, n_steps, n_parts=16):
+    """Chords of exact paths, in as many rows and at such times as a loss above has where r < t; plain squares, too."""
+    z_1 = gaussian(N, torch.Generator().manual_seed(seed))
+    path = sample(midpoint(velocity_on(dist)), z_1, n_parts, return_path=True)
+
+    def draw(n, generator):
+        r, t = sample_r_t(n, p_equal=0, p_zero=1 / 3, draw=squared_uniform, generator=generator)
+        t = (t * n_parts).round().clamp(min=1)
+        r = torch.minimum((r * n_parts).round(), t - 1)
+        k = torch.randint(N, (n,), generator=generator)
+        z_t, z_r = (path[n_parts - time.long().squeeze(1), k] for time in (t, r))
+        return torch.cat([z_t, z_r, r / n_parts, t / n_parts], dim=1)
+
+    return train(MeanVelocityMLP(), partial(distilled_mean_flow_loss, p=0), draw, one_time, n_steps=n_steps, seed=seed,
+                 batch_size=384, ema_decay=0.99)[0]
+
+
 def distilled(dist, seed, of_teacher, n_steps, loss):
     teacher = velocity_of(dist, seed, of_teacher)
     return train(MeanVelocityMLP(), loss_of(loss, n_steps, exact=torch.no_grad()(teacher)), dist.sample, two_times,
                  n_steps=n_steps, seed=seed, ema_decay=0.99, with_average=True)[0]
 
 
-# With steps that take the CPU seconds of flow matching's 6,000, those of a teacher included.
+# With steps that take the CPU seconds of flow matching's 6,000, those of a teacher included; but the last two have the
+# 2,500 steps of the losses above, and the exact velocity to walk with.
 RIVALS = {"flow matching": (partial(direct, method="flow_matching"), [6_000]),
           "mean flow": (partial(direct, method="mean_flow"), [4_900]),
           "self-distilled mean flow": (partial(direct, method="self_distilled_mean_flow"), [4_200]),
           "flow matching, matched pairs": (partial(direct, method="flow_matching", matching=True), [2_150]),
           "mean flow, matched pairs": (partial(direct, method="mean_flow", matching=True), [2_050]),
           "rectified flow, once more": (once_more, [3_000, 2_530]),
+          "distilled mean flow": (on_paths, [3_000, 2_530]),
           "Eulerian, learned teacher": (partial(distilled, loss="Eulerian, exact"), [3_000, 2_150]),
-          "Lagrangian, learned teacher": (partial(distilled, loss="Lagrangian, exact"), [3_000, 2_150])}
+          "Lagrangian, learned teacher": (partial(distilled, loss="Lagrangian, exact"), [3_000, 2_150]),
+          "chords of exact paths": (on_paths, [0, 2_500]),
+          "chords of exact paths, their rows": (on_their_rows, [2_500])}
 JOBS = [*(dict(loss=loss, data=name, seed=seed, **RECIPE[name]) for seed, name, loss in product(SEEDS, RECIPE, LOSSES)),
         *(dict(loss=loss, data=name, seed=seed, **RECIPE[name] | dict(n_steps=n_steps))
           for seed, name, (loss, n_steps) in product(SEEDS, ("checkerboard", "spiral"), AT_EQUAL_CPU.items())),
         *(dict(rival=rival, data=name, seed=seed, steps=steps)
-          for seed, name, (rival, (_, steps)) in product(SEEDS[:3], ("checkerboard", "spiral"), RIVALS.items()))]
+          for seed, name, (rival, (_, steps)) in product(SEEDS, ("checkerboard", "spiral"), RIVALS.items()))]
 
 
 def main(executor):

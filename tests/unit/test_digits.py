@@ -7,9 +7,20 @@ import pytest
 import torch
 
 from experiments import digits as make_digits
-from mfutils import GaussianMixture, euler, flow_map, gaussian, interpolate, mean_flow_loss, midpoint, sample
+from mfutils import (
+    GaussianMixture,
+    euler,
+    flow_map,
+    gaussian,
+    interpolate,
+    mean_flow_loss,
+    midpoint,
+    sample,
+    sample_r_t,
+)
 from mfutils.lab import digits as d
 from mfutils.lab import judges
+from mfutils.lab.cases import CASES as of_notebook_8
 
 RECORD = d.load_record()
 ONE_EACH = d.Digits(gaussian(10, torch.Generator().manual_seed(1), d=64), torch.arange(10))
@@ -195,17 +206,48 @@ def test_copying_tells_copies_from_digits_of_the_same_kind(sets):
 def test_the_record_is_complete():
     trained = {(run["method"], run["seed"], run["n_steps"]) for run in RECORD["runs"]}
     steps = d.RECIPE["n_steps"]
+    less = {(method, seed, n) for seed in range(5) for method, n in make_digits.AT_EQUAL_CPU.items()}
     assert trained == {*product(d.METHODS, range(3), [steps]),
+                       *product(d.METHODS.keys() - {"guided_mean_flow"}, (3, 4), [steps]),
+                       *product(make_digits.BETWEEN, range(5), [steps]), *less,
+                       *product(make_digits.CASES, range(5), [make_digits.SHORT["n_steps"]]),
                        *product(["flow_matching", "mean_flow"], range(3), [make_digits.LONGER])}
     assert len(RECORD["runs"]) == len(trained)
     assert RECORD["recipe"] == d.RECIPE
     assert RECORD["pairs_of_floor"] >= 400
     for method, metric in product(d.METHODS, ("accuracy", "nearest", "copying", *judges.AGAINST_HELD_OUT)):
         if method != "guided_mean_flow":
-            assert all(len(d.recorded(method, metric, nfe)) == 3 for nfe in make_digits.NFE)
+            assert all(len(d.recorded(method, metric, nfe)) == 5 for nfe in make_digits.NFE)
     for run in RECORD["runs"]:
         if run["method"] == "guided_mean_flow":
             assert [float(scale) for scale in run["scale"]] == list(make_digits.SCALES)
+
+
+def test_the_ingredients_are_those_of_notebook_8(generator):
+    cases = make_digits.CASES
+    assert set(cases) <= set(of_notebook_8)
+    x, eps = d.load()[0].sample(40, generator), torch.randn(40, 74, generator=generator)
+    r, t = sample_r_t(40, p_equal=0.2, generator=generator)
+    z, v = interpolate(x, d.keep_condition(x, eps), t)
+    net = d.ResidualMLP(width=16, inner=16, depth=1)
+    for name, (of_r, of_t) in {"(v, 1, 0)": (1, 0), "(v, 1, 1)": (1, 1), "as it should be": (0, 1)}.items():
+        u, dudt = torch.func.jvp(net, (z, r, t), (v, torch.full_like(r, of_r), torch.full_like(t, of_t)))
+        expected = (u - (v - (t - r) * dudt)).square().sum(dim=1).mean()
+        torch.testing.assert_close(cases[name].loss(net, x, eps, r, t), expected, rtol=1e-4, atol=0)
+    hidden, ends = (cases[name].network(width=16, inner=16, depth=1) for name in ("t − r", "t, r"))
+    assert hidden(z, 0 * r, t - r).allclose(hidden(z, r, t), atol=1e-5)
+    ends.load_state_dict(net.state_dict())
+    swapped = net.first.weight.detach().clone()
+    swapped[:, -1] *= -1
+    swapped[:, -2] -= swapped[:, -1]  # a t + b (t − r) = (a + b) t − b r
+    ends.first.weight.data = swapped
+    assert ends(z, r, t).allclose(net(z, r, t), atol=1e-5)
+    for name, share in {"0 %": 0, "25 %": 0.25, "100 %": 1, "as it should be": 0.5}.items():
+        r, t = cases[name].times(4000, generator)
+        assert (r < t).float().mean() == pytest.approx(share, abs=0.01)
+    r, t = cases["logit-normal (−0.4, 1.0)"].times(40_000, generator)
+    below = (r > 0) & (r < t)
+    assert torch.cat([r[below], t[below]]).logit().mean() == pytest.approx(-0.4, abs=0.05)
 
 
 @pytest.mark.parametrize("method", d.METHODS)
@@ -226,7 +268,8 @@ def test_the_recorded_scores_are_those_of_the_shipped_files(method):
 
 
 @pytest.mark.parametrize("method", d.METHODS)
-def test_whatever_is_trained_can_be_sampled(method):
+def test_whatever_is_trained_can_be_sampled(method, monkeypatch):
+    monkeypatch.setattr(d, "N_PATHS", 50)
     net, losses = d.train_method(method, n_steps=2, batch_size=20)
     assert len(losses) == 2
     u = euler(net) if method == "flow_matching" else net
