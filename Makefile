@@ -57,7 +57,7 @@ weights: setup  ## train the networks that come with the course (an hour and a h
 sweep: setup  ## break the recipe in some fifty ways, two distributions, five seeds (an hour; goes on where it was interrupted)
 	$(BIN)/python -m experiments.sweep
 
-digits: setup  ## train the networks of the digits (twenty minutes; goes on where it was interrupted)
+digits: setup  ## train the networks of the digits, and break their recipe (an hour and a half; goes on where it was interrupted)
 	$(BIN)/python -m experiments.digits
 
 maps: setup  ## teach the flow map by some twenty losses, and by rivals (two hours; goes on where it was interrupted)

@@ -33,7 +33,7 @@ board = DISTRIBUTIONS["checkerboard"]
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw digits by two networks
 rows = digits.rows(gaussian(20, torch.manual_seed(0), d=64), torch.full((20,), -1))  # any digit
-slow, fast = (digits.load_pretrained(name) for name in ("flow_matching", "self_distilled_mean_flow"))
+slow, fast = (digits.load_pretrained(name) for name in ("flow_matching", "distilled_mean_flow"))
 made = {"1 evaluation": sample(slow, rows, 1), "2 evaluations": sample(slow, rows, 2),
         "32 evaluations": sample(slow, rows, 32), "another network, 1 evaluation": sample(fast, rows, 1)}
 sheets = plots.sheets({title: digits.image(z_0) for title, z_0 in made.items()}, columns=5)

@@ -442,7 +442,7 @@ assert mine <= 1.3 * own
 # * The **loss**: one JVP, a target, a squared distance to the *detached* target. One pair may stand for the mean, because the target is affine in it.
 # * **It need not fall.** Watch the rows with $r=t$, and samples.
 # * **One step** is $z_0 = z_1 - u_\theta(z_1, 0, 1)$. It makes a board with bridges: a smooth network cannot tear the noise along its seams.
-# * **When not to use it.** If you can afford a dozen evaluations or more, flow matching with a good solver was sharper here, and is simpler to train. One step is worthwhile where every evaluation counts.
+# * **When not to use it.** If you can afford a dozen evaluations, flow matching with a good solver was sharper here, and simpler to train. Where each evaluation counts, one step; flow matching can teach that: [notebook 5](05_comparison.ipynb).
 #
 # Who wins where, and at what cost? [Compare](05_comparison.ipynb).
 #

@@ -15,7 +15,7 @@
 # %% [markdown]
 # # 5. Who wins where, and at what cost?
 #
-# **The question.** Flow matching and three mean flows, on four distributions: which comes closest, in how many evaluations, and at what cost?
+# **The question.** Flow matching and four mean flows, on four distributions: which comes closest, in how many evaluations, and at what cost?
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Imports
@@ -29,9 +29,9 @@ import torch
 from IPython.display import Code
 
 from mfutils import (
-    DISTRIBUTIONS, METHODS, check, flow_map, gaussian, improved_mean_flow_loss, interpolate,
-    load_pretrained, load_record, mean_flow_loss, midpoint, noise_floor, recorded, sample,
-    sample_r_t, self_distilled_mean_flow_loss, total_variation,
+    DISTRIBUTIONS, METHODS, check, chords_of, distilled_mean_flow_loss, flow_map, gaussian,
+    improved_mean_flow_loss, interpolate, load_pretrained, load_record, mean_flow_loss, midpoint,
+    noise_floor, recorded, sample, sample_r_t, self_distilled_mean_flow_loss, total_variation,
 )
 from mfutils.lab import digits
 from mfutils.show import figures, plots, widgets
@@ -44,7 +44,7 @@ colours = {name: plots.part(DISTRIBUTIONS[name], ends) for name, ends in exact.i
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw two rows
-for row, method, solver, steps in (("A", "flow_matching", midpoint, 6), ("B", "self_distilled_mean_flow", None, 1)):
+for row, method, solver, steps in (("A", "flow_matching", midpoint, 6), ("B", "distilled_mean_flow", None, 1)):
     made = {plots.in_words(name): sample(load_pretrained(name, method, solver), z_1[:4000], steps)
             for name in DISTRIBUTIONS}
     places = {plots.in_words(name): places for name, places in colours.items()}
@@ -57,21 +57,21 @@ for row, method, solver, steps in (("A", "flow_matching", midpoint, 6), ("B", "s
 #
 # <details><summary>The answer</summary>
 #
-# B took one, of a mean flow (the self-distilled one below); A is flow matching in six midpoint steps. Look at the gaps: B has more points on bridges, most inside the spiral.
+# B took one, of a mean flow (the distilled one below); A is flow matching in six midpoint steps. By total variation B is even ahead on three of the four. Between the eight blobs it has more points on bridges.
 #
 # </details>
 #
 # | | |
 # |---|---|
 # | **You will do** | read a record of training runs, five seeds of each; compare at equal steps and at equal CPU; say what one evaluation is worth |
-# | **You will learn** | how the three mean flows differ; when a difference is a difference; where mean flows win and where they lose |
+# | **You will learn** | how the four mean flows differ; when a difference is a difference; where mean flows win and where they lose |
 # | **You need** | [notebook 3](03_flow_matching.ipynb) and [notebook 4](04_mean_flow.ipynb) |
 # | **Time** | 20 minutes to read, 20 seconds to run |
 
 # %% [markdown]
-# ## Three losses
+# ## Four losses
 #
-# Mean flow is the method of notebook 4. Two relatives change a line or two of its loss. First, **improved mean flow** ([2512.02012](https://arxiv.org/abs/2512.02012), in its boundary form, without guidance). *Why:* one pair's velocity in the *tangent* multiplies the noise of the target by the stretch $J$ of notebook 4; the network's own $u_\theta(z, t, t)$ is nearly $v$, without the noise. The price is a bias where it is not $v$.
+# Mean flow is the method of notebook 4. Two relatives change a line or two of its loss, a third needs a teacher. First, **improved mean flow** ([2512.02012](https://arxiv.org/abs/2512.02012), in its boundary form, without guidance). *Why:* one pair's velocity in the *tangent* multiplies the noise of the target by the stretch $J$ of notebook 4; the network's own $u_\theta(z, t, t)$ is nearly $v$, without the noise. The price is a bias where it is not $v$.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show what changes
@@ -98,7 +98,16 @@ difference(improved_mean_flow_loss, self_distilled_mean_flow_loss)
 # %% [markdown]
 # Three things change at once: the own velocity in the target, the average as a teacher, the weight. Below they come one by one.
 #
-# All four methods have the same network (four layers of 64), batches of 1,024, 12,500 steps, optimisers, schedule and averaging: the *recipe*. It was chosen on these same four distributions. Each was trained from five seeds; a **record** keeps the distances of all, and one trained network of each comes with the course.
+# Third, the **distilled mean flow**. *Why:* suppose that you own a flow matching network, and walking its paths is cheap. Then you need no identity: walk 100,000 paths once, in 16 midpoint steps, and teach $u_\theta$ what the average velocity *is*, a chord divided by its time. No derivative, no noise in the target. (Distillation of the whole jump is by [Luhman and Luhman 2021](https://arxiv.org/abs/2101.02388), of paths by [Zheng et al. 2023](https://arxiv.org/abs/2211.13449).)
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Show the loss, and where its chords come from
+Code("\n".join([*body(distilled_mean_flow_loss), "", *body(chords_of)]), language="python")
+
+# %% [markdown]
+# The price: another training before, and a ceiling, the teacher.
+#
+# All methods have the same network (four layers of 64), batches of 1,024, 12,500 steps (the distilled one after as many of its teacher's), optimisers, schedule and averaging: the *recipe*. It was chosen on these same four distributions. Each was trained from five seeds; a **record** keeps the distances of all, and one trained network of each comes with the course.
 
 # %%
 record = load_record()
@@ -132,14 +141,14 @@ plots.table({plots.in_words(name): {step: f"{mean(name, method, 'total_variation
 #
 # The fair opponent of one step is not Euler. So we also plot the best of four solvers within each budget: Euler, midpoint, and two that make their steps shorter near data, at the times $(i/k)^{1.5}$: midpoint again, and Adams–Bashforth, which extrapolates from the last velocity and so needs one evaluation a step. (These two were run up to 12 evaluations.) The mean flows take even steps.
 #
-# **Predict:** up to how many evaluations are the mean flows ahead of that best solver, by total variation? (a) About three. (b) About ten. (c) About thirty.
+# **Predict:** up to how many evaluations are the mean flows that learn from pairs ahead of that best solver, by total variation? (a) About three. (b) About ten. (c) About thirty. And the distilled one?
 
 # %%
 NFE = (1, 2, 4, 8, 16, 32)
 
 
 def curves(name, metric):
-    """Distance by evaluations, for five lines."""
+    """Distance by evaluations, for six lines."""
     best, within = 9.0, {}
     for nfe in range(1, 33):
         found = (mean(name, "flow_matching", metric, nfe, solver) for solver in SOLVERS)
@@ -160,15 +169,15 @@ def picture(metric):
 
 
 plots.show(picture("total_variation"), "Four charts of total variation by evaluations, both logarithmic. Flow matching starts at 1 "
-           "and falls, by Euler slowly, by the best solver steeply; the mean flows start at 0.09 to 0.29 and fall little. "
-           "The best solver crosses them between seven and sixteen evaluations.", guess=True)
+           "and falls, by Euler slowly, by the best solver steeply; the mean flows start at 0.07 to 0.29 and fall little. "
+           "The best solver crosses them between seven and sixteen evaluations, the distilled one later or not.", guess=True)
 
 # %% [markdown]
 # *Mean of five seeds, 50,000 points. The grey band reaches from the mean of the noise floor to its 95 % quantile: a single run inside it cannot be told from perfect, a mean of five perhaps.*
 #
 # <details><summary>What happened</summary>
 #
-# (b), with a wide spread: the best solver crosses the plain mean flow at seven to ten evaluations, the improved one at eight to twelve, the self-distilled one at ten to sixteen. With one or two evaluations the mean flows are far ahead. Compared with Euler alone, they would seem to be ahead for twice as long or more.
+# (b), with a wide spread: the best solver crosses the plain mean flow at seven to ten evaluations, the improved one at eight to twelve, the self-distilled one at ten to sixteen. The distilled one jumps as well as its teacher walks: the best solver meets it at sixteen or later, on the spiral not within 32. With one or two evaluations all mean flows are far ahead. Compared with Euler alone, they would seem to be ahead for twice as long or more.
 #
 # </details>
 
@@ -181,12 +190,13 @@ def level(curve, nfe):
     return curve[low] ** (1 - share) * curve[high] ** share
 
 
-for label, expected in {"mean flow": (7, 10), "improved mean flow": (8, 12), "self-distilled mean flow": (10, 16)}.items():
+for label, expected in {"mean flow": (7, 10), "improved mean flow": (8, 12), "self-distilled mean flow": (10, 16),
+                        "distilled mean flow": (16, math.inf)}.items():
     crossings = []
     for name in DISTRIBUTIONS:
         lines = curves(name, "total_variation")
         best = lines["flow matching, best solver"]
-        crossings.append(next(nfe for nfe in best if best[nfe] <= level(lines[label], nfe)))
+        crossings.append(next((nfe for nfe in best if best[nfe] <= level(lines[label], nfe)), math.inf))
     assert (min(crossings), max(crossings)) == expected, (label, crossings)
 
 # %% cellView="form" jupyter={"source_hidden": true}
@@ -216,7 +226,7 @@ widgets.comparison(shipped, cells, "total variation, five seeds,")
 #
 # ## Which leaves the fewest points in gaps?
 #
-# We count the points that land where there are (nearly) no data: outside the squares of the board, and elsewhere where the density is lower than at 999 of 1,000 data points. **Predict:** the fewest in one step are left by (a) the plain mean flow, (b) the improved one, (c) the self-distilled one, (d) no single one: it depends on the data?
+# We count the points that land where there are (nearly) no data: outside the squares of the board, and elsewhere where the density is lower than at 999 of 1,000 data points. **Predict:** the fewest in one step are left by (a) the plain mean flow, (b) the improved one, (c) the self-distilled one, (d) the distilled one, (e) no single one: it depends on the data?
 
 # %%
 def astray(name, points):
@@ -228,26 +238,27 @@ def astray(name, points):
     return (dist.log_density(points) < low).float().mean().item()
 
 
-table, on_the_board = {}, {}
-for method in MEAN_FLOWS:
-    row = table[plots.in_words(method)] = {}
-    for title, name in FOUR.items():
-        z_0 = sample(load_pretrained(name, method), z_1, 1)
-        row[title] = f"{astray(name, z_0):.1%}"
-        if name == "checkerboard":
-            on_the_board[plots.in_words(method)] = z_0[:4000]
+ended = {(plots.in_words(method), title): sample(load_pretrained(name, method), z_1, 1)
+          for method in MEAN_FLOWS for title, name in FOUR.items()}
+for title, name in FOUR.items():
+    teacher = load_pretrained(name, "flow_matching", midpoint)
+    ended["the teacher, 32 NFE", title] = sample(teacher, z_1, 16)
+gone = {}
+for (label, title), z_0 in ended.items():
+    gone.setdefault(label, {})[title] = f"{astray(FOUR[title], z_0):.1%}"
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw the board, and show the shares
+on_the_board = {label: z_0[:4000] for (label, title), z_0 in ended.items() if title == "checkerboard"}
 plots.show(plots.painted({**on_the_board, "exact": exact["checkerboard"]}, colours["checkerboard"]),
-           "One step on the board by the three mean flows and by the exact map: eight coloured squares each; the bridges "
-           "between them thin out from left to right, and the exact one has none.")
-plots.table(table, corner="one step, shipped network: points astray", guess=True)
+           "The board in one step by the four mean flows, by flow matching in 32 evaluations, and by the exact map: eight "
+           "coloured squares each; the bridges between them thin out in this order, and the exact one has none.")
+plots.table(gone, corner="shipped networks: points astray", guess=True)
 
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (d), of these networks, one of each. Where the data have separate parts, the board and the eight Gaussians, the self-distilled one leaves the fewest; on the crescent and the spiral the improved one. Yet by total variation the self-distilled one is ahead on all four: total variation also counts whether the points *within* the data lie where they are dense. No method tears cleanly.
+# (d), on all four, of these networks, one of each; on the board hardly more than its teacher in 32 evaluations. Of those without a teacher: where the data have separate parts, the board and the eight Gaussians, the self-distilled one leaves the fewest; on the crescent and the spiral the improved one. Yet by total variation the self-distilled one is ahead of these three: total variation also counts whether the points *within* the data lie where they are dense. No method tears cleanly.
 #
 # </details>
 #
@@ -263,7 +274,7 @@ def paired(name, worse, better, metric, nfe=1):
     return statistics.mean(gaps), statistics.stdev(gaps) / len(gaps) ** 0.5
 
 
-PAIRS = [MEAN_FLOWS[:2], MEAN_FLOWS[1:]]
+PAIRS = list(itertools.pairwise(MEAN_FLOWS))
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the differences
@@ -274,7 +285,7 @@ for metric in ("total_variation", "sliced_w2"):
         corner=f"{plots.in_words(metric)}, one evaluation")
 
 # %% [markdown]
-# By total variation, self-distilled is clearly sharper than improved on all four, and improved than plain on three. By sliced W2 most differences are not clear.
+# By total variation, distilled is clearly sharper than self-distilled on all four, self-distilled than improved, and improved than plain on three. By sliced W2 seven of the twelve differences are not clear.
 #
 # ## Two jumps
 #
@@ -324,12 +335,9 @@ for title, name in FOUR.items():
 #
 # ## What it costs
 #
-# The extra work is done in training: per step, one more pass through the network for the derivative, one for the own velocity. So we compare once more at **equal CPU**: each mean flow trained for only as many steps as fit into the CPU seconds of flow matching's 12,500. (With our derivative by hand. Through `torch.func.jvp` it takes longer, as notebook 4 said, and fewer steps would fit. Read the order below, not ratios: floors do not simply subtract.)
+# The extra work is done in training: per step, one more pass through the network for the derivative, one for the own velocity; or, before all steps, another training and 100,000 walks. So we compare once more at **equal CPU**: each mean flow trained for only as many steps as fit into the CPU seconds of flow matching's 12,500, a teacher's included. (With our derivative by hand. Through `torch.func.jvp` it takes longer, as notebook 4 said, and fewer steps would fit. Read the order below, not ratios: floors do not simply subtract.)
 
 # %%
-fewer_steps = {run["method"]: run["n_steps"] for run in record["runs"] if "n_steps" in run}
-
-
 def seconds(method):
     return statistics.median(run["seconds"] for run in record["runs"]
                              if run["method"] == method and "n_steps" not in run)
@@ -347,12 +355,39 @@ costs = {}
 for method in MEAN_FLOWS:
     costs[plots.in_words(method)] = {"CPU seconds": f"{seconds(method):.0f}",
                                      "÷ flow matching": f"{seconds(method) / seconds('flow_matching'):.2f}"} | {
-        title: f"{excess(name, method):.3f} / {excess(name, method, n_steps=fewer_steps[method]):.3f}"
+        title: f"{excess(name, method):.3f} / {excess(name, method, n_steps=record['at_equal_cpu'][method]):.3f}"
         for title, name in FOUR.items()}
 plots.table(costs, corner="TV above the floor in one evaluation: equal steps / equal CPU")
 print(f"flow matching: {seconds('flow_matching'):.0f} CPU seconds, median of its runs, one thread")
 
 # %% [markdown]
+# And if you have other seconds to spend? **Predict:** how long must the self-distilled mean flow train to be as sharp as the distilled one after 25 seconds: (a) as long, (b) four times as long, (c) longer than we tried?
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Draw quality by seconds
+by_seconds = {}
+for title in ("checkerboard", "spiral"):
+    by_seconds[title] = {}
+    for method in ("mean_flow", "self_distilled_mean_flow", "distilled_mean_flow"):
+        lengths = sorted({run.get("n_steps", record["recipe"]["n_steps"]) for run in record["runs"]
+                          if (run["distribution"], run["method"]) == (title, method)})
+        for n_steps in lengths:
+            taken = statistics.median(run["seconds"] for run in record["runs"] if run["method"] == method
+                                      and run.get("n_steps", record["recipe"]["n_steps"]) == n_steps)
+            by_seconds[title].setdefault(plots.in_words(method), {})[taken] = excess(title, method, n_steps=n_steps)
+plots.show(figures.quality_by_seconds(by_seconds, "TV above the floor"),
+           "Two charts of total variation above the noise floor by CPU seconds. The distilled mean flow's line is far below the "
+           "others at every length.", guess=True)
+
+# %% [markdown]
+# *One evaluation after trainings of several lengths, a teacher's and its walks included; means of three seeds or five. The improved mean flow is left out; it lies by the plain one.*
+#
+# <details><summary>What happened</summary>
+#
+# (b) on the board, (c) on the spiral, where we tried 90 seconds. The distilled line ends where it does since its teacher's own excess in 32 evaluations is 0.028 and 0.009.
+#
+# </details>
+#
 # ## The verdict
 #
 # What is one evaluation worth? The fewest recorded evaluations of flow matching, by the best of the four solvers, that reach the mean of *one* of the mean flow. (By sliced W2 a single run of the self-distilled one lies within the noise floor on all four; by the means of five it would be 10, 12, 10 and 7.)
@@ -371,22 +406,27 @@ worths = {f"{plots.in_words(method)}, {plots.in_words(metric)}":
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show what one evaluation is worth
 assert [worth(name, "self_distilled_mean_flow", "sliced_w2") for name in DISTRIBUTIONS] == ["10", "12", "10", "7"]
+assert [worth(name, "distilled_mean_flow", "total_variation") for name in DISTRIBUTIONS] == ["11", "24", "24", "12"]
+for name in DISTRIBUTIONS:
+    gaps = [one - walked for one, walked in zip(recorded(name, "distilled_mean_flow", "map_error", 1),
+                                                recorded(name, "flow_matching", "map_error", 32, "midpoint"))]
+    assert abs(statistics.mean(gaps)) < 0.002
 plots.table(worths, corner="evaluations of flow matching, best solver")
 
 # %% [markdown]
-# 1. **Against the best tested solver**, by total variation, one evaluation of the self-distilled mean flow is worth **five to eight** of flow matching; by map error five to eleven. (With midpoint on even steps it would be ten to twelve, with Euler sixteen to thirty-two: when you read "replaces a hundred", ask by which solver.)
-# 2. **One or two evaluations:** a mean flow, by far. The best solver draws level by TV after seven to ten evaluations (plain) or ten to sixteen (self-distilled).
-# 3. Among the mean flows the self-distilled one is the sharpest in one evaluation, on all four, at equal steps and at equal CPU. Only this method has the weight; where it was left out, on board and spiral, it is still ahead of the improved one. But the recipe was chosen in the plane: **on our digits the order reverses**; why is untested (notebook 10; below, by the Fréchet distance between sets of images).
+# 1. **Against the best tested solver**, by total variation, one evaluation of the self-distilled mean flow is worth **five to eight** of flow matching; by map error five to eleven. (With midpoint on even steps it would be ten to twelve, with Euler sixteen to thirty-two: when you read "replaces a hundred", ask by which solver.) One of the distilled mean flow is worth **eleven to twenty-four**; its map error is that of its teacher in 32.
+# 2. **One or two evaluations:** a mean flow, by far. The best solver draws level by TV after seven to ten evaluations (plain), ten to sixteen (self-distilled), or sixteen and more (distilled).
+# 3. **With walked paths:** the distilled mean flow is the sharpest in one evaluation, on all four, at equal steps and at equal CPU, its teacher included. On our digits it is at equal steps (below, by the Fréchet distance between sets of images), but not at equal CPU (notebook 10). [Notebook 9](09_flow_maps.ipynb#the-perfect-teacher) asks why. **From pairs alone** it is the self-distilled one here. Its weight is not the reason: where it was left out, on board and spiral, it is still ahead of the improved one. But the recipe was chosen in the plane, and **on digits that order reverses**.
 # 4. **The price of one step is blur:** bridges between the parts, and uneven density within them.
 
 # %%
 for method in MEAN_FLOWS:
-    three = digits.recorded(method, "frechet", 1)
+    five = digits.recorded(method, "frechet", 1)
     print(f"digits, one evaluation, {plots.in_words(method)}: Fréchet distance "
-          f"{statistics.mean(three):.2f} ± {statistics.stdev(three):.2f} (three seeds; low: good)")
+          f"{statistics.mean(five):.2f} ± {statistics.stdev(five):.2f} (five seeds; low: good)")
 
 # %% [markdown]
-# All tables by solver and by steps, with spreads: [results, and how they were measured](../docs/results.md). Rivals with other pairs, one of them ahead in the plane at equal CPU: [notebook 9](09_flow_maps.ipynb#rivals).
+# All tables by solver and by steps, with spreads: [results, and how they were measured](../docs/results.md). Rivals with other pairs: [notebook 9](09_flow_maps.ipynb#rivals).
 
 # %% [markdown]
 # ## Exercises

@@ -89,7 +89,7 @@ plots.show(figures.cuts(path, 0.1, 0.9, panels),
            "middle, and near r. A blue arrow stands for the short piece.")
 
 # %% [markdown]
-# *Orange: $(t-r)\,u$, toward noise as always. Black: its two pieces. Blue: the velocity in place of the short one.*
+# *Orange: $(t-r)\,u$, toward noise. Black: its two pieces. Blue: the velocity in place of the short one.*
 #
 # Drag the cut, both ends, and $(r,t)$ in the triangle. Where must the cut be, so that a velocity can stand for one piece, and which velocity: at $z_t$, or where the jump lands?
 
@@ -116,7 +116,7 @@ widgets.cut(board, starts)
 Code("\n\n".join(map(inspect.getsource, (eulerian, lagrangian, semigroup))), language="python")
 
 # %% [markdown]
-# At the exact $u$ all three must vanish. Beside it, a network.
+# At the exact $u$ all three must vanish.
 
 # %%
 torch.manual_seed(1)
@@ -190,7 +190,7 @@ plots.table(self_taught, corner="residual, own velocity", guess=True)
 #
 # $$u_\text{tgt}=v-\Big(\frac1\alpha-1\Big)\big(u(z_t,r,t)-u(z_s,r,s)\big), \qquad s=t-\alpha(t-r),\quad z_s=z_t-(t-s)\,w .$$
 #
-# That needs no JVP. **Predict,** for the exact $u$ and $\alpha=0.1$: whose mean target is nearer to the truth: with $w$ from a pair, with $w=v$, or is there no difference?
+# **Predict,** for the exact $u$ and $\alpha=0.1$: whose mean target is nearer to the truth: with $w$ from a pair, with $w=v$, or is there no difference?
 
 # %%
 now, end, alphas = 0.8, 0.2, (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
@@ -253,8 +253,6 @@ print(f"improved mean flow {improved_mean_flow_loss(net, *batch).item():.4f}  "
       f"{value('Eulerian, own tangent'):.4f}")
 
 # %% [markdown]
-# *Notebook 4's losses, twice. They differ in the tangent only.*
-#
 # ## Who learned what
 #
 # All got mean flow's recipe: network, data, times (consistency: only $r=0$, renoised between), squared error, 2,500 steps (digits: 1,000), five seeds. Papers add weights and schedules: we compare identities, not papers. **Predict:** which identity does a perfect teacher help: (a) both, (b) the Eulerian only, (c) the Lagrangian only?
@@ -285,7 +283,6 @@ plots.show(rows, "Seven charts of dots, a row for each loss, five seeds each. By
 # (b). On the board the exact velocity lowers the Eulerian's map error from its own 0.110 to 0.087, and doubles the Lagrangian's, from 0.170 to 0.357: **A and B** had the perfect teacher.
 #
 # * Own against own, the Eulerian leads by map error and sliced W2, the Lagrangian by total variation *of two steps*, on both data, beyond 2.8 standard errors.
-# * The semigroup, without derivatives, keeps up with mean flow in the plane only.
 # * Held at $\alpha=\frac12$ (no paper does) one jump is useless, though the loss is *lower* than mean flow's, 4.1 against 5.5: losses with different noise cannot be compared.
 # * Of open Eulerian runs half diverged; on digits all whose $v$ was the network's of this step. All rows: [results](../docs/results.md).
 #
@@ -543,7 +540,7 @@ plots.table({name: {"CPU seconds, relative": f"{seconds[name] / seconds[names[0]
              for name in names}, corner="one training step, at one trained network")
 
 # %% [markdown]
-# In our code a gradient through the derivative costs 1.7 times the seconds. At equal CPU the open Lagrangian's total variation of one step is 0.31 against the pair's 0.32 on the board; both have 0.29 on the spiral.
+# A gradient through the derivative costs 1.7 times the seconds. At equal CPU the open Lagrangian's total variation of one step is 0.31 on the board, the pair's 0.32; both have 0.29 on the spiral.
 #
 # ## The perfect teacher
 #
@@ -567,19 +564,25 @@ for name in ("Lagrangian, own", "Lagrangian, exact", "Lagrangian, exact from 0.0
              "digits, recall": taught("digits", name, "recall")}
     of_record[name] = {of: "diverged" if five.isnan().any() else f"{five.mean():.3f} ± {five.std():.3f}"
                        for of, five in each.items()}
+for name in ("chords of exact paths, their rows", "chords of exact paths"):
+    of_record[name] = dict.fromkeys(each, "") | {f"{called}, {plots.in_words(metric)}": f"{five.mean():.3f} ± {five.std():.3f}"
+                              for data, called in data_names.items() for metric in ("map_error", "total_variation")
+                              for five in [maps.rival(data, name, metric)]}
 plots.table(of_record, corner="one step, five seeds")
 
 # %% [markdown]
-# It does: on the spiral the harm is gone, on the board most of it. A few rows ruled the loss: at the end 20, not 2.3. (Weights might help as well.) On the digits the exact flow itself copies ([notebook 10](10_pixels.ipynb)): by the exact Lagrangian every image lies nearest a training image, but recall is 0, from 0.05 on, too. By the exact Eulerian the share is 0.78, by the pair 0.77; chance is 0.75.
+# It does: on the spiral the harm is gone, on the board most of it. A few rows ruled the loss: at the end 20, not 2.3. On the digits the exact flow itself copies ([notebook 10](10_pixels.ipynb)): by the exact Lagrangian every image lies nearest a training image (chance: 0.75), but recall is 0, from 0.05 on, too.
+#
+# The last two rows need no identity. They walk 50,000 of the perfect teacher's paths and teach $u$ its **definition**: a chord, divided by its time. With the rows and times of the other losses, the board's map error is 0.072, the Eulerian's 0.087; with half of the chords whole jumps, 0.048. Neither has noise, and the teacher is the same. But an identity builds on what the network says of shorter intervals; a chord does not.
 #
 # ## Rivals
 #
-# Other ways to one step, with steps for equal CPU seconds, a teacher's included; three seeds. *Matched pairs*: noise goes to data by the shortest roads (minibatch optimal transport, half of the time here). *Rectified flow, once more*: flow matching on 50,000 pairs of noise and where a first flow takes it, in 16 midpoint steps. **Predict** the winner: (a) a mean flow, (b) matched pairs, (c) rectified flow.
+# Other ways to one step, in equal CPU seconds, a teacher's included. *Matched pairs*: noise goes to data by the shortest roads (minibatch optimal transport). *Rectified flow, once more*: flow matching on 50,000 pairs of noise and where a first flow takes it. *Distilled*: chords of these walks. **Predict** the winner: (a) an identity, (b) matched pairs, (c) rectified, (d) distilled.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the rivals
 of_rivals = {}
-for name in maps.rivals():
+for name in (name for name in maps.rivals() if not name.startswith("chords")):
     each_rival = {f"{called}, {plots.in_words(metric)}": maps.rival(data, name, metric)
                   for data, called in data_names.items() for metric in ("sliced_w2", "total_variation")}
     of_rivals[name] = {of: f"{three.mean():.3f} ± {three.std():.3f}" for of, three in each_rival.items()}
@@ -588,7 +591,7 @@ plots.table(of_rivals, corner="one evaluation, three seeds", guess=True)
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# (c): in a third of the seconds it has the total variation of notebook 5's self-distilled networks. Each noise has one landing: at $t=1$ nothing to average, and no derivative. The price: long walks, cheap here, and a ceiling, the first flow. Without a teacher, self-distilled mean flow has the best total variation; matched pairs help both losses.
+# (d), then (c): in less than half of the seconds (d) is sharper than notebook 5's self-distilled networks. One noise, one landing. The price: walks of 32 evaluations, cheap here, and a ceiling, the first flow. Without a teacher self-distillation leads by total variation; matched pairs help both losses.
 #
 # </details>
 #
@@ -598,7 +601,7 @@ plots.table(of_rivals, corner="one evaluation, three seeds", guess=True)
 # * Only the Eulerian is linear in the velocity where the pair is: **mean flow needs no teacher.**
 # * By distance to the exact map Eulerians lead, by total variation of two steps self-taught Lagrangians. A perfect teacher, asked off the data, hurt.
 # * With exact velocity Eulerian errors add; Lagrangian errors can feed on themselves.
-# * With cheap walks, **pairs of noise and landing** win by total variation.
+# * With cheap walks, the **chords of a first flow** win: the definition, without an identity ([notebook 5](05_comparison.ipynb)).
 #
 # ## Exercises
 #

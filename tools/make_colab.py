@@ -53,7 +53,7 @@ def weights_for(notebook):
     named = re.findall(r'load_pretrained\("(\w+)", "(\w+)"', source)
     folder = ROOT / "mfutils" / "weights"
     others = {"mfutils.lab.cases": {*folder.glob("sweep.*")}, "mfutils.lab.maps": {*folder.glob("maps.*")},
-              "import digits": {*folder.glob("digits*")}}
+              "import digits": {folder / "digits.json"}, "digits.load_pretrained(": {*folder.glob("digits-*")}}
     wanted = set().union(*(files for word, files in others.items() if word in source))
     if source.count("load_pretrained(") > len(named) or re.search(r"\b(load_record|recorded)\(", source):
         return sorted({*folder.iterdir()}.difference(*others.values()) | wanted)

@@ -3,6 +3,8 @@
 import re
 import statistics
 
+import torch
+
 from mfutils import DISTRIBUTIONS, METHODS, load_record, recorded
 from mfutils.lab import digits, maps
 from mfutils.show.plots import in_words
@@ -63,8 +65,8 @@ def worth(distribution, method, metric, solver):
 
 
 def best(distribution, method, metric):
-    """The same by the best of the solvers."""
-    return min(found for solver in SOLVERS if (found := worth(distribution, method, metric, solver)))
+    """The same by the best of the solvers, or None."""
+    return min((found for solver in SOLVERS if (found := worth(distribution, method, metric, solver))), default=None)
 
 
 def span(values):
@@ -85,15 +87,17 @@ def readme_block():
     by_best = span([best(name, *one) for name in DISTRIBUTIONS])
     by_midpoint = span([worth(name, *one, "midpoint") for name in DISTRIBUTIONS])
     by_euler = span([worth(name, *one, "euler") for name in DISTRIBUTIONS])
+    of_paths = span([best(name, "distilled_mean_flow", "total_variation") for name in DISTRIBUTIONS])
     return f"""One evaluation (NFE) a sample: distance to the target by sliced W2 / total variation, mean of five seeds,
 {RECORD['n']:,} points. The noise floor is the distance of two fresh target sets.
 
 {table(rows)}
 
-Every network was trained for {RECORD['recipe']['n_steps']:,} steps. **By total variation, one evaluation of the
-self-distilled mean flow does the work of {by_best} evaluations of flow matching by the best solver we tried**,
-of {by_midpoint} by the midpoint rule with even steps, and of {by_euler} by Euler's, depending on the distribution.
-By sliced W2 it is within the noise floor's 95 % quantile on all four.
+Every network was trained for {RECORD['recipe']['n_steps']:,} steps, the distilled one after as many of its teacher's.
+**By total variation, one evaluation of the self-distilled mean flow does the work of {by_best} evaluations of flow
+matching by the best solver we tried**, of {by_midpoint} by the midpoint rule with even steps, and of {by_euler} by
+Euler's, depending on the distribution; one of the distilled mean flow, of {of_paths} by the best solver.
+By sliced W2 both are within the noise floor's 95 % quantile on all four.
 Spreads, paired differences, and more steps: [docs/results.md](docs/results.md)."""
 
 
@@ -127,12 +131,26 @@ def worths():
 
 
 def at_equal_cpu():
-    shorter = {run["method"]: run["n_steps"] for run in RECORD["runs"] if "n_steps" in run}
     rows = {}
-    for method, n_steps in shorter.items():
+    for method, n_steps in RECORD["at_equal_cpu"].items():
         for metric in ("total_variation", "sliced_w2", "map_error"):
             rows[f"{in_words(method)}, {n_steps:,} steps: {in_words(metric)}"] = {
                 name: spread(recorded(key, method, metric, 1, n_steps=n_steps)) for key, name in NAMES.items()}
+    return table(rows)
+
+
+def by_seconds():
+    """One evaluation after trainings of other lengths, on two distributions."""
+    rows = {}
+    for method in METHODS:
+        runs = [run for run in RECORD["runs"] if run["method"] == method and run["distribution"] == "spiral"]
+        for n_steps in sorted({run.get("n_steps", RECORD["recipe"]["n_steps"]) for run in runs}):
+            seconds = [run["seconds"] for run in runs if run.get("n_steps", RECORD["recipe"]["n_steps"]) == n_steps]
+            if method != "flow_matching":
+                label, median = f"{in_words(method)}, {n_steps:,} steps", statistics.median(seconds)
+                rows[label] = {"CPU seconds": f"{median:.0f}"} | {
+                    f"{NAMES[name]}, {in_words(metric)}": spread(recorded(name, method, metric, 1, n_steps=n_steps))
+                    for name in ("checkerboard", "spiral") for metric in ("total_variation", "sliced_w2")}
     return table(rows)
 
 
@@ -140,7 +158,8 @@ def paired(metric):
     """Differences between methods in one step, seed by seed: mean ± standard error, and how many have the sign."""
     rows = {}
     for better, worse in (("improved_mean_flow", "mean_flow"), ("self_distilled_mean_flow", "improved_mean_flow"),
-                          ("self_distilled_mean_flow", "mean_flow")):
+                          ("self_distilled_mean_flow", "mean_flow"),
+                          ("distilled_mean_flow", "self_distilled_mean_flow")):
         cells = {}
         for name, label in NAMES.items():
             gaps = [a - b for a, b in zip(scores(name, worse, metric, 1), scores(name, better, metric, 1))]
@@ -162,15 +181,26 @@ def of_digits(metric):
     """The scores of the digits by method and evaluations, then of real digits."""
     rows, usual = {}, digits.RECIPE["n_steps"]
     longer = max(run["n_steps"] for run in DIGITS["runs"])
+    own = [method for method in digits.METHODS if method not in {"flow_matching", "guided_mean_flow"}]
     for method, solver, steps in (("flow_matching", "euler", usual), ("flow_matching", "midpoint", usual),
-                                  ("mean_flow", "own", usual), ("improved_mean_flow", "own", usual),
-                                  ("self_distilled_mean_flow", "own", usual), ("flow_matching", "midpoint", longer),
-                                  ("mean_flow", "own", longer)):
+                                  *((method, "own", usual) for method in (*own, "own_target", "averaged_target")),
+                                  *((method, "own", steps) for method, steps in DIGITS["at_equal_cpu"].items()),
+                                  ("flow_matching", "midpoint", longer), ("mean_flow", "own", longer)):
         label = in_words(method) + {"euler": ", Euler", "midpoint": ", midpoint", "own": ""}[solver]
         label += f", {steps:,} steps" if steps != usual else ""
         every = {nfe: digits.recorded(method, metric, nfe, solver, steps) for nfe in (1, 2, 4, 8, 32)}
-        rows[label] = {f"{nfe} NFE": spread(values) if values else "–" for nfe, values in every.items()}
+        rows[label] = {f"{nfe} NFE": of_seeds(torch.tensor(values)) if values else "–" for nfe, values in every.items()}
     return table(rows)
+
+
+def ingredients():
+    """The mean flow on digits with one ingredient changed, in one step and in eight."""
+    short = DIGITS["short"]
+    cases = dict.fromkeys(run["method"] for run in DIGITS["runs"] if run["n_steps"] == short)
+    columns = {f"{name}, {nfe} NFE": (metric, nfe) for metric, name in DIGIT_METRICS.items() if metric != "nearest"
+               for nfe in ((1, 8) if metric == "frechet" else (1,))}
+    return table({case: {column: of_seeds(torch.tensor(digits.recorded(case, *which, n_steps=short)))
+                         for column, which in columns.items()} for case in cases})
 
 
 def guided():
@@ -241,8 +271,9 @@ def results_page():
 How good the samples of every method are, by the number of evaluations a sample costs (NFE). On the website, press the
 head of a column to sort by it.
 
-There are {len(RECORD['runs']) - shorter} runs of {steps:,} steps of {batch:,} points: {compared} of the four methods
-that notebook 5 compares, {len(RECORD['runs']) - compared - shorter} of the steps between them, and {shorter} shorter.
+There are {len(RECORD['runs']) - shorter} runs of {steps:,} steps of {batch:,} points: {compared} of the five methods
+that notebook 5 compares, {len(RECORD['runs']) - compared - shorter} of the steps between them, and {shorter} of other
+lengths. Each of the distilled mean flow is two trainings, its teacher's first.
 Five seeds, {RECORD['cpu_hours']} CPU hours of training, PyTorch {RECORD['torch']}, Python {RECORD['python']}.
 Distances are from {RECORD['n']:,} points, mean ± standard deviation over seeds; map errors (rms) from
 {RECORD['n_of_map_error']:,}. Noise floors are from {RECORD['pairs_of_floor']} pairs of fresh target sets. Within a seed
@@ -262,8 +293,8 @@ Adams–Bashforth the record has the odd budgets from 3 to 11, too.
 ## What one evaluation is worth
 
 The fewest recorded evaluations of flow matching whose mean over five seeds is as good as that of *one* evaluation of
-the mean flow, the improved one, the self-distilled one. By sliced W2 the goals of the last lie within the noise floor,
-where this means little.
+the mean flow, the improved one, the self-distilled one, the distilled one. By sliced W2 the goals of the last two lie
+within the noise floor, where this means little.
 
 {worths()}
 
@@ -273,6 +304,13 @@ One evaluation. Each mean flow was trained again for as many steps as take the C
 {steps:,}, by the medians above (on another processor than the first training).
 
 {at_equal_cpu()}
+
+## Quality and seconds
+
+One evaluation after trainings of other lengths, three seeds or five. The seconds of the distilled mean flow are those
+of both trainings, and of the walks between; those of trainings on other days are from another processor.
+
+{by_seconds()}
 
 ## Paired differences in one step
 
@@ -300,14 +338,16 @@ noise between their steps. A run has diverged where a loss or the samples are no
 
 {flow_maps_at_equal_cpu()}
 
-**Rivals.** All in the CPU seconds of 6,000 steps of flow matching, those of a teacher included; three seeds.
+**Rivals.** All in the CPU seconds of 6,000 steps of flow matching, those of a teacher included; three seeds. But the
+last two have the exact velocity as a teacher, the 2,500 steps of the losses above, and five seeds.
 
 {rivals()}
 
 ## Digits
 
-From mfutils/weights/digits.json, which `make digits` makes: {len(DIGITS['runs'])} runs, three seeds, of
-{digits.RECIPE['n_steps']:,} steps where no other number stands, {DIGITS['cpu_hours']} CPU hours of training.
+From mfutils/weights/digits.json, which `make digits` makes: {len(DIGITS['runs'])} runs, five seeds (three of guidance
+and of the longest trainings), of {digits.RECIPE['n_steps']:,} steps where no other number stands,
+{DIGITS['cpu_hours']} CPU hours of training.
 Scores are means over {DIGITS['sets']} sets of {DIGITS['n']} images, ± standard deviation over seeds;
 those of real digits are from {DIGITS['pairs_of_floor']} drawings of training digits, against those held out.
 {digits_part()}
@@ -315,6 +355,10 @@ those of real digits are from {DIGITS['pairs_of_floor']} drawings of training di
 **The guided mean flow in one step, by its scale**
 
 {guided()}
+
+**The mean flow with one ingredient changed**, as in notebook 8; {DIGITS["short"]:,} steps
+
+{ingredients()}
 """
 
 

@@ -262,7 +262,7 @@ def taught(data, loss, metric, nfe=1, n_steps=None):
 
 
 def rival(data, name, metric, nfe=1):
-    """The same of a rival, by a name that `rivals` gives: (3,), one number per seed."""
+    """The same of a rival, or of chords of exact paths, by a name that `rivals` gives: (3,) or (5,), one per seed."""
     return numbers_of(runs_of(data, rival=name), metric, nfe)
 
 

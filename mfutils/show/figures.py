@@ -246,6 +246,29 @@ def quality_by_cost(panels, floors, ylabel):
 
 
 @in_our_style
+def quality_by_seconds(panels, ylabel):
+    """Distance by seconds of training, both logarithmic: a dict from title to (a dict from label to {seconds:
+    distance}). Lines are named at their ends."""
+    pictures = {}
+    for title, lines in panels.items():
+        pictures[title], ax = chart(3.0)
+        for label, line in lines.items():
+            seconds = sorted(line)
+            ax.plot(seconds, [line[s] for s in seconds], color=color(label), linewidth=1.8, marker="o",
+                    markersize=3)
+            ax.annotate(label.removesuffix(" mean flow"), (seconds[-1], line[seconds[-1]]), xytext=(7, 0), va="center",
+                        textcoords="offset points", color=in_text(label), fontsize=11)
+        ax.set(xscale="log", yscale="log", xlabel="CPU seconds", ylabel=ylabel, xlim=(8, 400))
+        low, high = ax.get_ylim()
+        for axis, (first, last), ticks in ((ax.xaxis, (8, 400), (10, 20, 50, 100, 200)),
+                                           (ax.yaxis, (low, high), (0.01, 0.02, 0.05, 0.1, 0.2, 0.5))):
+            ticks = [tick for tick in ticks if first < tick < last]
+            axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+    return pictures
+
+
+@in_our_style
 def scoreboard(panels, stars, label, highest=10):
     """Tables as heat maps on one logarithmic scale, from 1 (the noise floor) to `highest` and beyond.
 

@@ -73,7 +73,7 @@ def test_every_loss_and_rival_runs(data, monkeypatch):
         found = table.run(dict(loss=loss, data=data, seed=3, n_steps=2, batch_size=40))
         assert 0 < found["last_loss"] < 1e5
     if data == "spiral":
-        for rival, (_, steps) in table.RIVALS.items():
+        for rival, (_, steps) in (table.RIVALS | table.CHORDS).items():
             found = table.run(dict(rival=rival, data=data, seed=3, steps=[2 for _ in steps]))
             assert set(found) == {"seconds", *METRICS}
     table.truth.cache_clear()
