@@ -380,7 +380,7 @@ plots.show(figures.quality_by_seconds(by_seconds, "TV above the floor"),
            "others at every length.", guess=True)
 
 # %% [markdown]
-# *One evaluation after trainings of several lengths, a teacher's and its walks included; means of three seeds or five. The improved mean flow is left out; it lies by the plain one.*
+# *One evaluation after several lengths of training, a teacher's and its walks included; means of three seeds or five. Not drawn: improved, near plain.*
 #
 # <details><summary>What happened</summary>
 #
@@ -416,7 +416,7 @@ plots.table(worths, corner="evaluations of flow matching, best solver")
 # %% [markdown]
 # 1. **Against the best tested solver**, by total variation, one evaluation of the self-distilled mean flow is worth **five to eight** of flow matching; by map error five to eleven. (With midpoint on even steps it would be ten to twelve, with Euler sixteen to thirty-two: when you read "replaces a hundred", ask by which solver.) One of the distilled mean flow is worth **eleven to twenty-four**; its map error is that of its teacher in 32.
 # 2. **One or two evaluations:** a mean flow, by far. The best solver draws level by TV after seven to ten evaluations (plain), ten to sixteen (self-distilled), or sixteen and more (distilled).
-# 3. **With walked paths:** the distilled mean flow is the sharpest in one evaluation, on all four, at equal steps and at equal CPU, its teacher included. On our digits it is at equal steps (below, by the Fréchet distance between sets of images), but not at equal CPU (notebook 10). [Notebook 9](09_flow_maps.ipynb#the-perfect-teacher) asks why. **From pairs alone** it is the self-distilled one here. Its weight is not the reason: where it was left out, on board and spiral, it is still ahead of the improved one. But the recipe was chosen in the plane, and **on digits that order reverses**.
+# 3. **With walked paths:** the distilled mean flow is the sharpest in one evaluation, on all four, at equal steps and at equal CPU, its teacher included. On our digits at equal steps only (below, by the Fréchet distance between sets of images; notebook 10). [Notebook 9](09_flow_maps.ipynb#the-perfect-teacher) asks why. **From pairs alone** it is the self-distilled one here. Its weight is not the reason: where it was left out, on board and spiral, it is still ahead of the improved one. But the recipe was chosen in the plane, and **on digits that order reverses**.
 # 4. **The price of one step is blur:** bridges between the parts, and uneven density within them.
 
 # %%
