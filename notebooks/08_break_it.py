@@ -455,6 +455,7 @@ def verdict(logs):
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the table
 SHORT = digits.load_record()["short"]  # steps of training
+RECIPE_THERE = {"50 %": "as it should be", "uniform": "as it should be"}  # on digits
 ON_DIGITS = {run["method"] for run in digits.load_record()["runs"] if run["n_steps"] == SHORT}
 
 
@@ -467,7 +468,6 @@ def of_digits(case, best):
     return verdict((scores[0] / scores[1]).log())
 
 
-RECIPE_THERE = {"50 %": "as it should be", "uniform": "as it should be"}
 table = {}
 for part, (best, group) in BEST.items():
     fids = {case: fid for case, (_, fid) in GROUPS[group].items() if fid and case != best}

@@ -53,8 +53,10 @@ def weights_for(notebook):
     named = re.findall(r'load_pretrained\("(\w+)", "(\w+)"', source)
     folder = ROOT / "mfutils" / "weights"
     others = {"mfutils.lab.cases": {*folder.glob("sweep.*")}, "mfutils.lab.maps": {*folder.glob("maps.*")},
-              "import digits": {folder / "digits.json"}, "digits.load_pretrained(": {*folder.glob("digits-*")}}
+              "import digits": {folder / "digits.json", *(path for path in folder.glob("digits-*")
+                                                          if f'"{path.stem.removeprefix("digits-")}"' in source)}}
     wanted = set().union(*(files for word, files in others.items() if word in source))
+    others["import digits"] = {*folder.glob("digits*")}
     if source.count("load_pretrained(") > len(named) or re.search(r"\b(load_record|recorded)\(", source):
         return sorted({*folder.iterdir()}.difference(*others.values()) | wanted)
     return sorted({folder / f"{distribution}-{method}.pt" for distribution, method in named} | wanted)

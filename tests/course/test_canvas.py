@@ -463,8 +463,8 @@ def test_a_link_holds_what_is_seen(show):
     page.locator(".mf-handle").first.press("ArrowUp")
     page.get_by_text("new noise").click()
     page.get_by_text("spiral").click()
+    page.wait_for_timeout(600)  # for the address; a busy machine may still be at work on the crowds, too
     here = settled(page)
-    page.wait_for_timeout(600)
     address = page.evaluate("location.hash")
     assert settled(show("race", address, reduced_motion="reduce")) == here
 
