@@ -361,7 +361,7 @@ plots.table(costs, corner="TV above the floor in one evaluation: equal steps / e
 print(f"flow matching: {seconds('flow_matching'):.0f} CPU seconds, median of its runs, one thread")
 
 # %% [markdown]
-# And if you have other seconds to spend? **Predict:** how long must the self-distilled mean flow train to be as sharp as the distilled one after 25 seconds: (a) as long, (b) four times as long, (c) longer than we tried?
+# And if you have other seconds to spend? **Predict:** how long must the self-distilled mean flow train to be as sharp as the distilled one after 25 seconds: (a) as long, (b) over three times as long, (c) longer than we tried?
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Draw quality by seconds
@@ -384,7 +384,7 @@ plots.show(figures.quality_by_seconds(by_seconds, "TV above the floor"),
 #
 # <details><summary>What happened</summary>
 #
-# (b) on the board, (c) on the spiral, where we tried 90 seconds. The distilled line ends where it does since its teacher's own excess in 32 evaluations is 0.028 and 0.009.
+# (b) on the board, 90 seconds; (c) on the spiral. (Its teacher, in 32 evaluations: 0.028 and 0.009. The distilled one's seconds are another processor's: at equal CPU 45, not 41.)
 #
 # </details>
 #
