@@ -252,7 +252,8 @@ def between(squares, grid):
 
 def race():
     """Steps along a learned velocity against one jump by a learned average velocity, from the same noise."""
-    jumps = dict(pairs="mean_flow", itself="self_distilled_mean_flow", paths="distilled_mean_flow")  # by what taught it
+    jumps = {"right: learned from pairs": "mean_flow", "from itself": "self_distilled_mean_flow",
+             "from paths": "distilled_mean_flow"}
     data = []
     for name, dist in DISTRIBUTIONS.items():
         left = [[score(name, "flow_matching", n * per_step, solver) for n in STEPS]
@@ -263,7 +264,7 @@ def race():
     return Panel("race", dict(data=data, steps=STEPS, solvers=["Euler", "midpoint"], colors=list(jumps.values())),
                  dict(which=0, n=0, solver=0, jump=2, z=[0.9, -0.3], rt=[0.0, 1.0], seed=0),
                  [keys("which", "data", [one["name"] for one in data]), slider("n", "steps on the left", STEPS),
-                  keys("solver", "solver", ["Euler", "midpoint"]), keys("jump", "right learned from", list(jumps))],
+                  keys("solver", "solver", ["Euler", "midpoint"]), keys("jump", "right", list(jumps))],
                  glide=["seed"], shipped=[name for one in data for name in one["networks"]])
 
 
