@@ -217,7 +217,7 @@ def main(executor):
     record = dict(command="make digits", recipe=RECIPE, short=SHORT["n_steps"], at_equal_cpu=AT_EQUAL_CPU,
                   n=len(held_out.images), sets=SETS, pairs_of_floor=PAIRS,
                   **{key: real["versions"][key] for key in ("python", "torch")},
-                  cpu_hours=round(sum(line["found"]["seconds"] for line in lines) / 3600, 2),
+                  cpu_hours=round(sum(line["seconds"] for line in lines) / 3600, 2),
                   floor={metric: value if isinstance(value, list) else round(value, 5)
                          for metric, value in real["found"].items()})
     for line in lines:

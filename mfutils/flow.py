@@ -157,10 +157,10 @@ def self_distilled_mean_flow_loss(u_net, x, eps, r, t, u_average, p=0.5):
 
 def distilled_mean_flow_loss(u_net, chords, *unused, p=0.5):
     """|u_net(z_t, r, t) − (z_t − z_r) / (t − r)|²: the average velocity by its definition, on paths that were walked
-    beforehand with another network's velocity (Luhman and Luhman 2021, arXiv 2101.02388, for whole jumps; Zheng et al.
-    2023, 2211.13449, for all times).
+    beforehand with another network's velocity. (Luhman and Luhman 2021, arXiv 2101.02388, learn noise to data from such
+    walks; Zheng et al. 2023, 2211.13449, noise to the whole path.)
 
-    The target is exact for that velocity, and without noise; so `weighted` has the same minimiser.
+    The target is right up to the error of the walk, and without noise; so `weighted` has the same minimiser.
     chords: (n, 2 d + 2), rows of z_t, z_r, r < t, as `chords_of` draws them. What else `train` draws is not used.
     """
     z_t, z_r, r, t = split_chords(chords)

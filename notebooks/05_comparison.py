@@ -98,7 +98,7 @@ difference(improved_mean_flow_loss, self_distilled_mean_flow_loss)
 # %% [markdown]
 # Three things change at once: the own velocity in the target, the average as a teacher, the weight. Below they come one by one.
 #
-# Third, the **distilled mean flow**. *Why:* suppose that you own a flow matching network, and walking its paths is cheap. Then you need no identity: walk 100,000 paths once, in 16 midpoint steps, and teach $u_\theta$ what the average velocity *is*, a chord divided by its time. No derivative, no noise in the target. (Distillation of the whole jump is by [Luhman and Luhman 2021](https://arxiv.org/abs/2101.02388), of paths by [Zheng et al. 2023](https://arxiv.org/abs/2211.13449).)
+# Third, the **distilled mean flow**. *Why:* suppose that you own a flow matching network, and walking its paths is cheap. Then you need no identity: walk 100,000 paths once, in 16 midpoint steps, and teach $u_\theta$ what the average velocity *is*, a chord divided by its time. No derivative, no noise in the target. (Distillation of the whole jump is by [Luhman and Luhman 2021](https://arxiv.org/abs/2101.02388), of paths from noise by [Zheng et al. 2023](https://arxiv.org/abs/2211.13449).)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Show the loss, and where its chords come from

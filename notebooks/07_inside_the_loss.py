@@ -406,7 +406,7 @@ for metric in ("total_variation", "sliced_w2", "map_error"):
 # <details><summary>What happened</summary>
 #
 # It depends on the data and on the measure. Call a step clear beyond 2.8 standard errors, as in notebook 5. By total variation, the own target and the weight help clearly on both; changing the tangent does on the board only, and the moving average on the spiral only, where it is the largest step. By sliced W2, the weight helps on the board and hurts on the spiral. By map error, one step of eight is clear: changing the tangent, on the spiral.
-# (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good. On digits the same steps lead elsewhere: there the own target is what harms, and the weight does nothing ([notebook 10](10_pixels.ipynb#one-step-beside-many)).
+# (The steps are taken in this order; in another order each might bring something else.) All in all less noise is worth the bias here, if sharpness is what you want. In two dimensions the teacher is good. On digits the same steps lead elsewhere: there the averaged own velocity harms, and the weight does nothing ([notebook 10](10_pixels.ipynb#one-step-beside-many)).
 #
 # </details>
 

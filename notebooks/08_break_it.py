@@ -505,7 +505,7 @@ print(f"how uncertain t is, given z alone: checkerboard {unknown(board.sample(13
 #
 # * (a) All agree that 0 % is no mean flow. Otherwise the plane **contradicts** the paper: more rows with $r<t$ are better in one step, clearly in four of eight entries, and worse in none. **The digits lie between**: 50 % is a little better, as in the plane; 100 % is worse by a tenth, as in the paper.
 # * (b) All **agree**: each ruins one step. By sliced W2 and on digits $(v, 1, 1)$ is the least bad, as in the paper; total variation orders them differently.
-# * (c) Hiding $t$ costs nothing on ImageNet, a fifth on digits, and sixfold and more by sliced W2 in the plane: the digits lie **between**. The last line says why that may be: a digit tells its own time to within 0.04, a point in the plane hardly at all, and more pixels tell more. Of the other two settings, one entry of eight is clear in the plane, and small.
+# * (c) Hiding $t$ costs 3 % on ImageNet, a fifth on digits, and sixfold and more by sliced W2 in the plane: the digits lie **between**. The last line says why that may be: a digit tells its own time to within 0.04, a point in the plane hardly at all; that more pixels tell more is a guess. Of the other two settings, one entry of eight is clear in the plane, and small.
 # * (d) shows **nothing clear** but one entry of sixteen in the plane, and that one is against the paper's choice. Its gaps of a few per cent are below what five seeds can see here.
 # * (e) The plane **contradicts** where $p$ is below 1, which is clearly better here, and agrees above it as far as it is clear. **The digits side with the plane**: both $p=0$ and $p=\tfrac12$ are better than 1 by a fifth.
 #

@@ -573,7 +573,7 @@ plots.table(of_record, corner="one step, five seeds")
 # %% [markdown]
 # It does: on the spiral the harm is gone, on the board most of it. A few rows ruled the loss: at the end 20, not 2.3. On the digits the exact flow itself copies ([notebook 10](10_pixels.ipynb)): by the exact Lagrangian every image lies nearest a training image (chance: 0.75), but recall is 0, from 0.05 on, too.
 #
-# The last two rows need no identity. They walk 50,000 of the perfect teacher's paths and teach $u$ its **definition**: a chord, divided by its time. With the rows and times of the other losses, the board's map error is 0.072, the Eulerian's 0.087; with half of the chords whole jumps, 0.048. Neither has noise, and the teacher is the same. But an identity builds on what the network says of shorter intervals; a chord does not.
+# The last two rows need no identity. They walk 50,000 of the perfect teacher's paths and teach $u$ its **definition**: a chord, divided by its time. With as many rows, more of them at $r=0$, the board's map error is 0.072, the Eulerian's 0.087; with half of the chords whole jumps, 0.048. The teacher is the same; rows, times and the noise of $r=t$ are not. That an identity builds on the network's own answers is a guess.
 #
 # ## Rivals
 #

@@ -124,7 +124,7 @@ def worths():
     for metric in ("total_variation", "map_error", "sliced_w2"):
         rows = {label: {name: ", ".join(str(worth(key, method, metric, solver) or "more") for method in methods)
                         for key, name in NAMES.items()} for solver, label in SOLVERS.items()}
-        rows["the best of these"] = {name: ", ".join(str(best(key, method, metric)) for method in methods)
+        rows["the best of these"] = {name: ", ".join(str(best(key, method, metric) or "more") for method in methods)
                                      for key, name in NAMES.items()}
         text += f"\n**{in_words(metric)}**\n\n{table(rows)}\n"
     return text.strip("\n")
